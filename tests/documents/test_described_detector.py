@@ -3,31 +3,22 @@
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
+from tests.documents.flights import Flight, image
 
 KEYS = Detector(image="det", n_frames="cam_num_images", frame_time_s="cam_acquire_period")
 GOOD = {"cam_num_images": 4, "cam_acquire_period": 0.01}
 MISSING = object()
 
 
-def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4, **about):
+def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4):
     """Documents of a run whose detector flies."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    image = {"dtype": "array", "shape": shape, "source": "sim", "external": "STREAM:"}
-    descriptor = bundle.compose_descriptor(name="det", data_keys={"det": image}, validate=False).descriptor_doc
-    configured = {"det": {"data": settings, "timestamps": {}, "data_keys": {}}}
-    yield "descriptor", {**descriptor, "configuration": configured, **about}
-    resource = bundle.compose_stream_resource(
-        mimetype="application/x-hdf5", uri=f"file://localhost{folder}/f.h5", data_key="det", parameters={"dataset": "d"}
-    )
-    yield "stream_resource", resource.stream_resource_doc
-    indices = {"start": 0, "stop": n}
-    yield "stream_datum", resource.compose_stream_datum(indices, {"start": 1, "stop": n + 1}, descriptor)
-    yield "stop", bundle.compose_stop()
+    run = Flight()
+    det = run.stream("det", {"det": image(shape=shape)}, **settings)
+    run.frames(run.file(f"{folder}/f.h5"), det, 0, n)
+    return run.stop()
 
 
 def taken(documents, roots=()):

@@ -8,12 +8,13 @@ import hdf5plugin
 import numpy as np
 import pytest
 from bluesky_tiled_plugins import TiledWriter
-from event_model import NumpyEncoder, compose_run, compose_stream_resource
+from event_model import NumpyEncoder
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run, Whole, documents_of
 from ainerd.runs import Writer
 from ainerd.server import open_catalog
+from tests.documents.flights import Flight, image
 from tests.documents.test_whole_frames import Sees
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
@@ -41,32 +42,18 @@ def movie(folder):
     return frames
 
 
-def documents(folder, files, *, per_index=1, held=None):
+def documents(folder, files, *, per_index=1, held=()):
     """Documents of a run whose frames are in files of another machine, or in its events."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    external = {"external": "STREAM:"} if held is None else {}
-    shape = [per_index, NY, NX] if held is None else [NY, NX]
-    image = {"dtype": "array", "shape": shape, "source": "sim", "dtype_numpy": "<u2", **external}
-    detector = bundle.compose_descriptor(
-        name="det",
-        data_keys={"det_image": image},
-        configuration={"det": {"data": {"det_num": N, "det_period": 0.1}, "timestamps": {}, "data_keys": {}}},
-        object_keys={"det": ["det_image"]},
-    )
-    yield "descriptor", detector.descriptor_doc
+    run, inside = Flight(), {"dtype": "array", "dtype_numpy": "<u2", "shape": [NY, NX], "source": "sim"}
+    key = image(per_index, NY, NX) if files else inside
+    det = run.stream("det", {"det_image": key}, det_num=N, det_period=0.1)
     for name, n in files.items():
-        resource, datum = compose_stream_resource(
-            mimetype="application/x-hdf5",
-            uri=f"file://detector-pc{folder}/{name}.h5",
-            data_key="det_image",
-            parameters={"dataset": "d", "swmr": True, "chunk_shape": [1, per_index, NY, NX]},
-        )
-        yield "stream_resource", resource | {"run_start": bundle.start_doc["uid"]}
-        yield "stream_datum", datum({"start": 0, "stop": n // per_index}, descriptor=detector.descriptor_doc)
-    for frame in [] if held is None else held:
-        yield "event", detector.compose_event(data={"det_image": frame}, timestamps={"det_image": 1.0})
-    yield "stop", bundle.compose_stop()
+        about = {"swmr": True, "chunk_shape": [1, per_index, NY, NX]}
+        file = run.file(folder / f"{name}.h5", key="det_image", host="detector-pc", **about)
+        run.frames(file, det, 0, n // per_index, number=0)
+    for frame in held:
+        run.event(det, det_image=frame)
+    return run.stop()
 
 
 def sent(raw, docs):
@@ -177,37 +164,19 @@ def test_whole_frames_are_numbered_in_their_event(movie):
 
 def numbered(raw, folder, movie, numbers, n_exposure):
     """Write a run of a detector that numbers its frames to Tiled, and return its documents."""
-    file_name = f"numbered{n_exposure}.h5"
-    with h5py.File(folder / file_name, "w", libver="latest") as file:
+    path, run = folder / f"numbered{n_exposure}.h5", Flight()
+    with h5py.File(path, "w", libver="latest") as file:
         file.create_dataset("d", data=movie, chunks=(1, NY, NX))
         file.create_dataset("ids", data=numbers, chunks=(16,))
-    bundle = compose_run()
-    key = {"dtype": "array", "source": "sim", "external": "STREAM:"}
-    detector = bundle.compose_descriptor(
-        name="det", object_keys={"det": ["det_image", "ids"]},
-        data_keys={
-            "det_image": {**key, "shape": [1, NY, NX], "dtype_numpy": "<u2"},
-            "ids": {**key, "shape": [1], "dtype_numpy": "<i8"},
-        },
-        configuration={"det": {
-            "data": {"n": n_exposure}, "timestamps": {"n": 0.0},
-            "data_keys": {"n": {"dtype": "number", "shape": [], "source": "sim"}},
-        }},
-    )  # fmt: skip
-    docs, composed = [("start", bundle.start_doc), ("descriptor", detector.descriptor_doc)], []
-    for name, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16])):
-        resource, compose = compose_stream_resource(
-            mimetype="application/x-hdf5", uri=f"file://localhost{folder}/{file_name}", data_key=name,
-            parameters={"dataset": dataset, "swmr": True, "chunk_shape": chunks},
-        )  # fmt: skip
-        docs.append(("stream_resource", resource | {"run_start": bundle.start_doc["uid"]}))
-        composed.append(compose)
+    det = run.stream("det", {"det_image": image(1, NY, NX), "ids": image(1, dtype_numpy="<i8")}, n=n_exposure)
+    files = [
+        run.file(path, dataset, key=key, swmr=True, chunk_shape=chunks)
+        for key, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16]))
+    ]
     for start, stop in ((0, 25), (25, N)):
-        docs += [
-            ("stream_datum", compose({"start": start, "stop": stop}, descriptor=detector.descriptor_doc))
-            for compose in composed
-        ]
-    return sent(raw, [*docs, ("stop", bundle.compose_stop())])
+        for file in files:
+            run.frames(file, det, start, stop, number=0)
+    return sent(raw, run.stop())
 
 
 def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, movie):

@@ -5,10 +5,10 @@ import re
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run, compose_stream_resource
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
+from tests.documents.flights import NUMBER, Flight, image
 
 PIXELS = np.array([1])
 UNIQUE = "/entry/instrument/NDAttributes/NDArrayUniqueId"
@@ -30,34 +30,18 @@ def written(path, numbers):
 
 def documents(folder, n, *, key, n_frames=0, flush=10, per_index=1, scalar=False):
     """A detector that flies, or with `scalar` reads a number with each index; `key` is where the numbers are."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    image = {"dtype": "array", "shape": [per_index, 2, 3], "source": "sim", "external": "STREAM:"}
-    keys = {"det": image}
+    run, keys = Flight(), {"det": image(per_index, 2, 3)}
     if not key.startswith("/"):
-        keys[key] = {"dtype": "array", "shape": [per_index], "source": "sim", "external": "STREAM:"}
-    if scalar:
-        keys["x"] = {"dtype": "number", "shape": [], "source": "sim"}
-    configuration = {"data": {"num": n_frames, "tick": 0.5}, "timestamps": {}, "data_keys": {}}
-    detector = bundle.compose_descriptor(
-        name="det", data_keys=keys, configuration={"det": configuration}, object_keys={"det": [*keys]}
-    )
-    yield "descriptor", detector.descriptor_doc
-    composed = {}
-    for name in keys:
-        if name != "x":
-            resource, composed[name] = compose_stream_resource(
-                mimetype="application/x-hdf5", uri=f"file://localhost{folder}/f.h5", data_key=name,
-                parameters={"dataset": "d" if name == "det" else UNIQUE, "swmr": False},
-            )  # fmt: skip
-            yield "stream_resource", resource
+        keys[key] = image(per_index)
+    stream = run.stream("det", keys | ({"x": NUMBER} if scalar else {}), num=n_frames, tick=0.5)
+    files = [run.file(folder / "f.h5", "d" if name == "det" else UNIQUE, key=name) for name in keys]
     for start in range(0, n // per_index, flush):
         stop = min(start + flush, n // per_index)
-        for compose in composed.values():
-            yield "stream_datum", compose({"start": start, "stop": stop}, descriptor=detector.descriptor_doc)
+        for file in files:
+            run.frames(file, stream, start, stop, number=0)
         for i in range(start, stop) if scalar else ():
-            yield "event", detector.compose_event(data={"x": i}, timestamps={"x": float(i)}, seq_num=i + 1)
-    yield "stop", bundle.compose_stop()
+            run.event(stream, time=float(i), seq_num=i + 1, x=i)
+    return run.stop()
 
 
 def read(docs, folder, **keys):

@@ -3,12 +3,13 @@
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run, compose_stream_resource
+from event_model import compose_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
+from tests.documents.flights import Flight, image
 
 KEYS = Detector(image="det")
 ROWS = 120  # in each file; the value of a pixel is that of its row, and 1000 more in the second file
@@ -30,25 +31,15 @@ def numbered(folder, datums, reads):
     Each of `datums` is (file, start, stop, number of the first frame, or None if it is not known); the run is read
     after those of `reads`, and at the end.
     """
-    bundle = compose_run()
-    image = {"dtype": "array", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
-    detector = bundle.compose_descriptor(name="det", data_keys={"det": image}, object_keys={"det": ["det"]})
-    run, rows = Run(KEYS, [folder]), []
-    run("start", bundle.start_doc)
-    run("descriptor", detector.descriptor_doc)
-    composed = {}
-    for name in "ab":
-        resource, composed[name] = compose_stream_resource(
-            mimetype="application/x-hdf5",
-            uri=f"file://localhost{folder}/{name}.h5",
-            data_key="det",
-            parameters={"dataset": "d", "swmr": False},
-        )
-        run("stream_resource", resource)
+    made, run, rows = Flight(), Run(KEYS, [folder]), []
+    det = made.stream("det", {"det": image(1, 2, 3)})
+    files = {name: made.file(folder / f"{name}.h5") for name in "ab"}
+    for document in made:
+        run(*document)
     try:
         for i, (name, start, stop, number) in enumerate(datums):
-            numbers = None if number is None else {"start": number + 1, "stop": number + 1 + stop - start}
-            run("stream_datum", composed[name]({"start": start, "stop": stop}, numbers, detector.descriptor_doc))
+            made.frames(files[name], det, start, stop, 0 if number is None else number + 1)
+            run(*made[-1])
             if i in reads or i == len(datums) - 1:
                 for first, frames in run.blocks(PIXELS, wait_s=0.0):
                     rows += [(first + k, int(value)) for k, value in enumerate(frames[:, 0])]
@@ -137,8 +128,8 @@ def test_many_missing_frames_cost_nothing(folder):
 
 def test_an_event_that_is_taken_again_after_a_pause_costs_no_later_one(caplog):
     bundle, run = compose_run(), Run(KEYS, [])
-    image = {"dtype": "array", "shape": [2, 3], "source": "sim"}
-    detector = bundle.compose_descriptor(name="primary", data_keys={"det": image}, object_keys={"det": ["det"]})
+    frame = {"dtype": "array", "shape": [2, 3], "source": "sim"}
+    detector = bundle.compose_descriptor(name="primary", data_keys={"det": frame}, object_keys={"det": ["det"]})
     run("start", bundle.start_doc)
     run("descriptor", detector.descriptor_doc)
     for number, value in ((1, 1), (2, 2), (3, 3), (3, 30), (4, 4)):

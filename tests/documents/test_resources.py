@@ -4,49 +4,45 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from event_model import RunRouter, compose_run
+from event_model import RunRouter
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
+from tests.documents.flights import NUMBER, Flight, image
 
 KEYS = Detector(image="lambda750k_image", n_frames="lambda750k_cam_num_images")
 PIXELS = np.array([3, 0, 11])
 N, POINTS = 20, 3
 
 
+@pytest.fixture
+def movie(tmp_path):
+    """Sixty frames of 3 × 4, and their file."""
+    frames = np.random.default_rng(0).poisson(1.0, (60, 3, 4)).astype(np.uint16)
+    (tmp_path / "frames").mkdir()
+    with h5py.File(tmp_path / "frames" / "a b_000000.h5", "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=frames, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4"))
+    return frames
+
+
 def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True, per_point=N):
     """Of `count(num=3)` with ophyd's Lambda750kCam and HDF5Plugin, as ophyd 1.11 and bluesky 1.15 emit them."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    image = {"dtype": "array", "shape": shape, "source": "PV:LAMBDA:", "external": "FILESTORE:"}
-    configuration = {"data": {"lambda750k_cam_num_images": N}, "timestamps": {}, "data_keys": {}}
-    detector = bundle.compose_descriptor(
-        name="primary",
-        data_keys={"lambda750k_image": image, "x": {"dtype": "number", "shape": [], "source": "sim"}},
-        configuration={"lambda750k": configuration},
-        object_keys={"lambda750k": ["lambda750k_image"], "x": ["x"]},
-    )
-    resource = bundle.compose_resource(
-        spec=spec,
-        root="/",
-        resource_path=str(tmp_path / "frames" / "a b_000000.h5").lstrip("/"),
-        resource_kwargs={"frame_per_point": per_point},
-    )
-    yield "resource", resource.resource_doc
-    yield "descriptor", detector.descriptor_doc
+    made, path = Flight(), str(tmp_path / "frames" / "a b_000000.h5").lstrip("/")
+    kwargs = {"frame_per_point": per_point}
+    resource = made.run.compose_resource(spec=spec, root="/", resource_path=path, resource_kwargs=kwargs)
+    made.append(("resource", resource.resource_doc))
+    detector = described(made, shape, N)
     for point in range(POINTS):
         datum = resource.compose_datum(datum_kwargs={"point_number": point})
-        if explained:
-            yield "datum", datum
-        yield (
-            "event",
-            detector.compose_event(
-                data={"lambda750k_image": datum["datum_id"], "x": 10.0 + point},
-                timestamps={"lambda750k_image": 100.0 + point, "x": 100.0 + point},
-                filled={"lambda750k_image": False},
-            ),
-        )
-    yield "stop", bundle.compose_stop()
+        made += [("datum", datum)] * explained
+        made.event(detector, time=100.0 + point, lambda750k_image=datum["datum_id"], x=10.0 + point)
+    return made.stop()
+
+
+def described(made, shape, n):
+    """Describe a detector of classic ophyd, with `n` frames configured, and a motor."""
+    keys = {"lambda750k_image": image(*shape, external="FILESTORE:"), "x": NUMBER}
+    return made.stream("primary", keys, lambda750k_cam_num_images=n)
 
 
 def taken(docs, tmp_path):
@@ -110,25 +106,16 @@ def series(tmp_path, spec, datums, shape, n=N):
                         "entry/data/data", data=part, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4")
                     )
                 data[f"data_{k:06d}"] = h5py.ExternalLink(name, "/entry/data/data")
-    bundle = compose_run()
-    image = {"dtype": "array", "shape": shape, "source": "PV:EIGER:", "external": "FILESTORE:"}
-    detector = bundle.compose_descriptor(
-        name="primary", object_keys={"lambda750k": ["lambda750k_image"], "x": ["x"]},
-        data_keys={"lambda750k_image": image, "x": {"dtype": "number", "shape": [], "source": "sim"}},
-        configuration={"lambda750k": {"data": {"lambda750k_cam_num_images": n}, "timestamps": {}, "data_keys": {}}},
-    )  # fmt: skip
-    resource = bundle.compose_resource(
-        spec=spec, root="/", resource_path=str(tmp_path / "eiger").lstrip("/"), resource_kwargs={"images_per_file": 8}
-    )
-    docs = [("start", bundle.start_doc), ("resource", resource.resource_doc), ("descriptor", detector.descriptor_doc)]
+    made, path = Flight(), str(tmp_path / "eiger").lstrip("/")
+    kwargs = {"images_per_file": 8}
+    resource = made.run.compose_resource(spec=spec, root="/", resource_path=path, resource_kwargs=kwargs)
+    made.append(("resource", resource.resource_doc))
+    detector = described(made, shape, n)
     for point, options in enumerate(datums):
         datum = resource.compose_datum(datum_kwargs=options)
-        event = detector.compose_event(
-            data={"lambda750k_image": datum["datum_id"], "x": 10.0 + point}, filled={"lambda750k_image": False},
-            timestamps={"lambda750k_image": 1.0, "x": 1.0},
-        )  # fmt: skip
-        docs += [("datum", datum), ("event", event)]
-    return [*docs, ("stop", bundle.compose_stop())], movies.reshape(4, N, -1)[:, :, PIXELS]
+        made.append(("datum", datum))
+        made.event(detector, lambda750k_image=datum["datum_id"], x=10.0 + point)
+    return made.stop(), movies.reshape(4, N, -1)[:, :, PIXELS]
 
 
 @pytest.mark.parametrize("shape", [[N, 3, 4], [3, 4]])

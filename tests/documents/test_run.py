@@ -3,10 +3,11 @@ import threading
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run, compose_stream_resource
+from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
+from tests.documents.flights import NUMBER, Flight, image
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([3, 0, 11])
@@ -21,31 +22,13 @@ def movie(tmp_path):
 
 
 def documents(tmp_path, *, splits=(0, 60, 130), name="m.h5"):
-    bundle = compose_run(metadata={"scan_id": 7})
-    yield "start", bundle.start_doc
-    beside = bundle.compose_descriptor(
-        name="primary", data_keys={"x": {"dtype": "number", "shape": [], "source": "sim"}}
-    )
-    yield "descriptor", beside.descriptor_doc
-    yield "event", beside.compose_event(data={"x": 4.5}, timestamps={"x": 10.0}, time=10.0)
-    configuration = {"data": {"det_num": 130, "det_period": 0.1}, "timestamps": {}, "data_keys": {}}
-    detector = bundle.compose_descriptor(
-        name="det",
-        data_keys={"det_image": {"dtype": "array", "shape": [1, 3, 4], "source": "sim", "external": "STREAM:"}},
-        configuration={"det": configuration},
-        object_keys={"det": ["det_image"]},
-    )
-    yield "descriptor", detector.descriptor_doc
-    resource, datum = compose_stream_resource(
-        mimetype="application/x-hdf5",
-        uri=f"file://localhost{tmp_path}/{name}",
-        data_key="det_image",
-        parameters={"dataset": "d", "swmr": False},
-    )
-    yield "stream_resource", resource
+    run = Flight(scan_id=7)
+    run.event(run.stream("primary", {"x": NUMBER}), time=10.0, x=4.5)
+    det = run.stream("det", {"det_image": image(1, 3, 4)}, det_num=130, det_period=0.1)
+    file = run.file(tmp_path / name, key="det_image")
     for start, stop in zip(splits, splits[1:], strict=False):
-        yield "stream_datum", datum({"start": start, "stop": stop}, descriptor=detector.descriptor_doc)
-    yield "stop", bundle.compose_stop()
+        run.frames(file, det, start, stop)
+    return run.stop()
 
 
 def gathered(run, docs):

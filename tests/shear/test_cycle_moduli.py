@@ -54,20 +54,6 @@ def test_cycles_without_a_quarter_are_left_out():
     assert set(result.cycle) - set(less.cycle) == {10}
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_cycles_at_rest_are_left_out(noise):
-    """Their modulus is noise over noise, or over nothing."""
-    strain, stress = record(noise=noise)
-    strain[(TIME > 30) & (TIME < 50)] = 0.0
-    stress[(TIME > 30) & (TIME < 50)] = 0.0
-    at_rest = np.random.default_rng(1).normal(0, noise, (2, TIME.size)) * [[0.1], [40.0]]
-    result = cycle_moduli(TIME, strain + at_rest[0], stress + at_rest[1], phase_of_record(TIME, strain))
-    middle = result.cycle - result.cycle[0]
-    assert not ((middle > 15) & (middle < 24)).any() and len(middle) >= 30
-    whole = (middle < 14) | (middle > 26)
-    assert result.storage[whole] == pytest.approx(400, abs=40) and result.loss[whole] == pytest.approx(60, abs=40)
-
-
 def test_a_record_without_whole_cycles_has_a_reason():
     time = np.arange(0, 40, 0.25)
     strain = np.sin(2 * np.pi * 0.5 * time)

@@ -59,13 +59,6 @@ def test_avalanches_are_the_events_of_the_exposure_and_large_ones_jump_further()
     assert sample.dynamics(x, y, 100, 50, rng).events == ()
 
 
-def test_inclusions_swing_back_and_forth_a_few_times_in_fifty_seconds():
-    for seed in SEEDS:
-        sample = hidden_sample("inclusions", seed)
-        amplitude, hertz = sample.dynamics(*places(sample)["echo"], 0, 50, np.random.default_rng(0)).echo
-        assert 4 < 50 * hertz < 7 and amplitude > 1
-
-
 def test_matrix_ages_within_an_exposure_and_only_gently_between_them():
     sample, rng = hidden_sample("inclusions", 3), np.random.default_rng(0)
     x, y = places(sample)["ageing"]
