@@ -10,6 +10,11 @@ def image(*shape, **about):
     return {"dtype": "array", "dtype_numpy": "<u2", "shape": [*shape], "source": "sim", "external": "STREAM:", **about}
 
 
+def held(*shape):
+    """The data key of frames in events."""
+    return {"dtype": "array", "dtype_numpy": "<u2", "shape": [*shape], "source": "sim"}
+
+
 class Flight(list):
     """The documents of a run so far."""
 
@@ -17,10 +22,10 @@ class Flight(list):
         self.run = compose_run(metadata=start)
         super().__init__([("start", self.run.start_doc)])
 
-    def stream(self, name, data_keys, **settings):
-        """Describe a stream, with settings of its detector."""
+    def stream(self, name, data_keys, units=(), **settings):
+        """Describe a stream, with settings of its detector, and some of their units."""
         configured = {"data": settings, "timestamps": dict.fromkeys(settings, 0.0)}
-        configured["data_keys"] = dict.fromkeys(settings, NUMBER)
+        configured["data_keys"] = {key: NUMBER | ({"units": units[key]} if key in units else {}) for key in settings}
         stream = self.run.compose_descriptor(
             name=name, data_keys=data_keys, configuration={"det": configured}, object_keys={"det": [*data_keys]},
             validate=False,

@@ -14,7 +14,7 @@ from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run, Whole, documents_of
 from ainerd.runs import Writer
 from ainerd.server import open_catalog
-from tests.documents.flights import Flight, image
+from tests.documents.flights import Flight, held, image
 from tests.documents.test_whole_frames import Sees
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
@@ -42,23 +42,22 @@ def movie(folder):
     return frames
 
 
-def documents(folder, files, *, per_index=1, held=()):
+def documents(folder, files, *, per_index=1, frames=()):
     """Documents of a run whose frames are in files of another machine, or in its events."""
-    run, inside = Flight(), {"dtype": "array", "dtype_numpy": "<u2", "shape": [NY, NX], "source": "sim"}
-    key = image(per_index, NY, NX) if files else inside
+    run, key = Flight(), image(per_index, NY, NX) if files else held(NY, NX)
     det = run.stream("det", {"det_image": key}, det_num=N, det_period=0.1)
     for name, n in files.items():
         about = {"swmr": True, "chunk_shape": [1, per_index, NY, NX]}
         file = run.file(folder / f"{name}.h5", key="det_image", host="detector-pc", **about)
         run.frames(file, det, 0, n // per_index, number=0)
-    for frame in held:
+    for frame in frames:
         run.event(det, det_image=frame)
     return run.stop()
 
 
-def sent(raw, docs):
-    """Write documents to Tiled, one by one, and return them."""
-    writer, docs = TiledWriter(raw, batch_size=1), list(docs)
+def sent(raw, docs, batch_size=1):
+    """Write documents to Tiled, events in batches, and return them."""
+    writer, docs = TiledWriter(raw, batch_size=batch_size), list(docs)
     for name, doc in docs:
         writer(name, doc)
     return docs
@@ -131,17 +130,17 @@ def test_a_forbidden_file_is_not_requested_from_tiled(raw, folder, movie, tmp_pa
 
 
 def test_frames_in_events_are_read_live_and_from_tiled(raw, movie):
-    docs, expected = list(documents(None, {}, held=movie)), movie.reshape(N, -1)[:, PIXELS]
+    docs, expected = list(documents(None, {}, frames=movie)), movie.reshape(N, -1)[:, PIXELS]
     assert np.array_equal(gathered(docs, None), expected)
     kept = [(name, json.loads(json.dumps(doc, cls=NumpyEncoder))) for name, doc in docs]  # while Tiled is away
     assert np.array_equal(gathered(kept, None), expected)
-    sent(raw, docs)
+    sent(raw, docs, batch_size=20)
     assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
     with pytest.raises(FrameError, match=r"shape \(4, 6\)"):
-        gathered(documents(None, {}, held=movie[:, 1:]), None)
+        gathered(documents(None, {}, frames=movie[:, 1:]), None)
 
 
-@pytest.mark.parametrize(("per_index", "every"), [(1, 4), (20, 4), (20, 1)])
+@pytest.mark.parametrize(("per_index", "every"), [(1, 16), (20, 8)])
 def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
     run, sees = Run(KEYS, (), raw), Sees(every)
     for name, doc in sent(raw, documents(folder, {"all": N}, per_index=per_index)):
@@ -154,7 +153,7 @@ def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
 
 def test_whole_frames_are_numbered_in_their_event(movie):
     run = Run(KEYS, ())
-    for name, doc in documents(None, {}, held=movie):
+    for name, doc in documents(None, {}, frames=movie):
         run(name, doc)
     run.skip(20)
     sees = Sees(8)

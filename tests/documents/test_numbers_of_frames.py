@@ -3,13 +3,12 @@
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
-from tests.documents.flights import Flight, image
+from tests.documents.flights import Flight, held, image
 
 KEYS = Detector(image="det")
 ROWS = 120  # in each file; the value of a pixel is that of its row, and 1000 more in the second file
@@ -127,14 +126,12 @@ def test_many_missing_frames_cost_nothing(folder):
 
 
 def test_an_event_that_is_taken_again_after_a_pause_costs_no_later_one(caplog):
-    bundle, run = compose_run(), Run(KEYS, [])
-    frame = {"dtype": "array", "shape": [2, 3], "source": "sim"}
-    detector = bundle.compose_descriptor(name="primary", data_keys={"det": frame}, object_keys={"det": ["det"]})
-    run("start", bundle.start_doc)
-    run("descriptor", detector.descriptor_doc)
+    made, run = Flight(), Run(KEYS, [])
+    stream = made.stream("primary", {"det": held(2, 3)})
     for number, value in ((1, 1), (2, 2), (3, 3), (3, 30), (4, 4)):
-        data = {"det": np.full((2, 3), value)}
-        run("event", detector.compose_event(data=data, timestamps={"det": 0.0}, seq_num=number))
+        made.event(stream, seq_num=number, det=np.full((2, 3), value))
+    for document in made:
+        run(*document)
     taken = [(first + k, int(x)) for first, frames in run.blocks(PIXELS) for k, x in enumerate(frames[:, 0])]
     assert taken == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert "frame 2 came again after a pause" in caplog.text

@@ -3,11 +3,10 @@ import threading
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
-from tests.documents.flights import NUMBER, Flight, image
+from tests.documents.flights import NUMBER, Flight, held, image
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([3, 0, 11])
@@ -96,53 +95,42 @@ def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):
     "Only those of primary or of the first stream are analysed, with its positions, none of the baseline or dark",
 )
 def test_frames_in_another_stream_are_left_out(order, caplog):
-    bundle = compose_run()
-    keys = {
-        "det": {"dtype": "array", "shape": [3, 4], "source": "sim"},
-        "x": {"dtype": "number", "shape": [], "source": "s"},
-    }
-    streams = {name: bundle.compose_descriptor(name=name, data_keys=keys) for name in order}
-    run, of_primary = Run(Detector(image="det"), []), []
-    run("start", bundle.start_doc)
+    made, streams, of_primary = Flight(), {}, []
     for n in range(2):
-        for i, (name, stream) in enumerate(streams.items()):
+        for i, name in enumerate(order):
             if n == 0:
-                run("descriptor", stream.descriptor_doc)
+                streams[name] = made.stream(name, {"det": held(3, 4), "x": NUMBER})
             frame = np.full((3, 4), 10 * n + i)
             of_primary += [frame] if name == "primary" else []
-            read = {"det": frame, "x": float(frame[0, 0])}
-            run("event", stream.compose_event(data=read, timestamps=dict.fromkeys(read, 1.0)))
+            made.event(streams[name], det=frame, x=float(frame[0, 0]))
+    run = taken(made)
     frames = np.concatenate([block.frames for block in run.blocks(PIXELS)])
     assert frames.tolist() == [each.ravel()[PIXELS].tolist() for each in of_primary]
     assert [run.reading("x", event) for event in (1, 2)] == [float(each[0, 0]) for each in of_primary]
     assert "are not analysed" in caplog.text
 
 
-def test_primary_counts_if_another_stream_was_described_first():
-    """As when a plan prepares a second stream with the detector, which takes its frames after the scan."""
-    bundle, run = compose_run(), Run(Detector(image="det"), [])
-    keys = {"det": {"dtype": "array", "shape": [3, 4], "source": "sim"}}
-    second, primary = (bundle.compose_descriptor(name=name, data_keys=keys) for name in ("second", "primary"))
-    documents = [("start", bundle.start_doc), *(("descriptor", x.descriptor_doc) for x in (second, primary))]
-    for stream, value in ((primary, 1.0), (second, 2.0), (primary, 3.0)):
-        event = stream.compose_event(data={"det": np.full((3, 4), value)}, timestamps={"det": 1.0})
-        documents.append(("event", event))
+def taken(documents):
+    run = Run(Detector(image="det"), [])
     for name, doc in documents:
         run(name, doc)
-    assert [x[0] for block in run.blocks(PIXELS) for x in block.frames] == [1.0, 3.0]
+    return run
+
+
+def test_primary_counts_if_another_stream_was_described_first():
+    """As when a plan prepares a second stream with the detector, which takes its frames after the scan."""
+    made = Flight()
+    second, primary = (made.stream(name, {"det": held(3, 4)}) for name in ("second", "primary"))
+    for stream, value in ((primary, 1.0), (second, 2.0), (primary, 3.0)):
+        made.event(stream, det=np.full((3, 4), value))
+    assert [x[0] for block in taken(made).blocks(PIXELS) for x in block.frames] == [1.0, 3.0]
 
 
 @pytest.mark.fault(
     "The stream of the frames has a position, and the primary stream another one", "The result has that of its frames"
 )
 def test_a_position_that_was_read_with_the_frames_counts():
-    bundle, number = compose_run(), {"dtype": "number", "shape": [], "source": "s"}
-    keys = {"det": {"dtype": "array", "shape": [3, 4], "source": "sim"}, "x": number}
-    run = Run(Detector(image="det"), [])
-    run("start", bundle.start_doc)
-    for name, described in {"primary": {"x": number}, "second": keys}.items():
-        stream = bundle.compose_descriptor(name=name, data_keys=described)
-        run("descriptor", stream.descriptor_doc)
-        read = {"x": 1.0} if name == "primary" else {"x": 2.0, "det": np.ones((3, 4))}
-        run("event", stream.compose_event(data=read, timestamps=dict.fromkeys(read, read["x"])))
-    assert run.reading("x", 1) == 2.0
+    made = Flight()
+    made.event(made.stream("primary", {"x": NUMBER}), time=1.0, x=1.0)
+    made.event(made.stream("second", {"det": held(3, 4), "x": NUMBER}), time=2.0, det=np.ones((3, 4)), x=2.0)
+    assert taken(made).reading("x", 1) == 2.0

@@ -2,37 +2,28 @@
 
 import numpy as np
 import pytest
-from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import Run
+from tests.documents.flights import NUMBER, Flight, held, image
 
-NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
 
-
-def read(keys, *, configuration=None, image_shape=(2, 3), n=3, wanted=None, units=None, **start):
+def read(keys, *, configuration=None, image_shape=(2, 3), n=3, wanted=None, units=(), **start):
     """A run of n events that hold frames and a motor, with a baseline before and after."""
-    run, bundle = Run(keys, [], units=wanted), compose_run(metadata=start)
-    run("start", bundle.start_doc)
-    stated = {key: NUMBER | {"units": unit} for key, unit in (units or {}).items()}
-    configured = {"det": {"data": configuration or {}, "timestamps": {}, "data_keys": stated}}
-    image, slit = {"dtype": "array", "shape": [*image_shape], "source": "sim"}, {"slit": NUMBER}
-    moved = {"x": stated.get("x", NUMBER)}
-    baseline = bundle.compose_descriptor(name="baseline", data_keys=moved | slit)
-    primary = bundle.compose_descriptor(
-        name="primary",
-        data_keys={"det": image} | moved,
-        configuration=configured,
-        object_keys={"det": ["det"]},
-    )
-    run("descriptor", baseline.descriptor_doc)
-    run("descriptor", primary.descriptor_doc)
-    run("event", baseline.compose_event(data={"x": 0.5, "slit": 7.0}, timestamps={"x": 1.0, "slit": 1.0}, time=1.0))
+    run, made = Run(keys, [], units=wanted), Flight(**start)
+    x = NUMBER | ({"units": units["x"]} if "x" in units else {})
+    baseline = made.stream("baseline", {"x": x, "slit": NUMBER})
+    primary = made.stream("primary", {"det": held(*image_shape), "x": x}, units, **(configuration or {}))
+    made.event(baseline, time=1.0, x=0.5, slit=7.0)
     for i in range(n):
-        data = {"det": np.full(image_shape, i), "x": 10.0 + i}
-        run("event", primary.compose_event(data=data, timestamps=dict.fromkeys(data, 10.0 + i), time=10.0 + i))
-    run("event", baseline.compose_event(data={"x": 99.0, "slit": 8.0}, timestamps={"x": 50.0, "slit": 50.0}, time=50.0))
-    run("stop", bundle.compose_stop())
+        made.event(primary, time=10.0 + i, det=np.full(image_shape, i), x=10.0 + i)
+    made.event(baseline, time=50.0, x=99.0, slit=8.0)
+    return taken(run, made.stop())
+
+
+def taken(run, documents):
+    for name, doc in documents:
+        run(name, doc)
     return run
 
 
@@ -90,18 +81,13 @@ def test_a_triggered_detector_has_exposed_before_its_event():
 @pytest.mark.parametrize("slow_s", [0.0, 5.0])
 def test_another_device_of_the_event_does_not_move_the_exposure(is_datum, slow_s):
     """Exposures of .4 s begin at 3 and 13 s; then another device takes some seconds, and the event is made."""
-    run, bundle = Run(Detector(image="det", n_frames="num", frame_time_s="period"), []), compose_run()
-    image = {"dtype": "array", "shape": [4, 2, 3], "source": "sim"} | ({"external": "FILESTORE:"} if is_datum else {})
-    keys = {"det": {"data": {"num": 4, "period": 0.1}, "timestamps": {}, "data_keys": {}}}
-    stream = bundle.compose_descriptor(name="primary", data_keys={"det": image, "x": NUMBER}, configuration=keys,
-                                       object_keys={"det": ["det"]})  # fmt: skip
-    run("start", {**bundle.start_doc, "time": 0.0})
-    run("descriptor", stream.descriptor_doc)
+    made, frames = Flight(), image(4, 2, 3, external="FILESTORE:") if is_datum else held(4, 2, 3)
+    stream = made.stream("primary", {"det": frames, "x": NUMBER}, num=4, period=0.1)
+    made[0][1]["time"] = 0.0
     for began, clock_s in ((3.0, 0.0), (13.0, 0.0), (23.0, 100.0), (33.0, -100.0)):  # the clock of the detector's stamp
-        data = {"det": "datum" if is_datum else np.zeros((4, 2, 3)), "x": 1.0}
-        stamps = {"det": began + clock_s + (0.0 if is_datum else 0.4), "x": began + 0.4 + slow_s}
-        event = stream.compose_event(data=data, timestamps=stamps, time=began + 0.4 + slow_s, filled={"det": False})
-        run("event", event)
+        made.event(stream, time=began + 0.4 + slow_s, det="datum" if is_datum else np.zeros((4, 2, 3)), x=1.0)
+        made[-1][1]["timestamps"]["det"] = began + clock_s + (0.0 if is_datum else 0.4)
+    run = taken(Run(Detector(image="det", n_frames="num", frame_time_s="period"), []), made)
     times = [run.exposure_time(event) for event in (1, 2, 3, 4)]
     assert [x for each in times[:2] for x in each] == pytest.approx([3.0, None, 13.0, None])
     for began, (time, early_s) in zip((23.0, 33.0), times[2:], strict=True):  # by the event alone
@@ -120,16 +106,12 @@ def test_frames_are_read_up_to_a_number_or_left_out():
 @pytest.mark.fault("An event has an invalid time", "The time of its document is used; the run is analysed")
 @pytest.mark.parametrize("odd", [None, "late", [1.0], float("nan"), True])
 def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
-    run, bundle = Run(Detector(image="det"), []), compose_run()
-    run("start", bundle.start_doc)
-    image = {"dtype": "array", "shape": [2, 3], "source": "sim"}
-    made = bundle.compose_descriptor(name="primary", data_keys={"det": image, "x": NUMBER, "y": NUMBER})
-    run("descriptor", made.descriptor_doc)
+    made = Flight()
+    stream = made.stream("primary", {"det": held(2, 3), "x": NUMBER, "y": NUMBER})
     for i, at in enumerate([20.0, odd, 5.0]):
-        data = {"det": np.ones((2, 3)), "x": float(i), "y": "none"}
-        event = made.compose_event(data=data, timestamps=dict.fromkeys(data, 0.0), time=10.0 + i, validate=False)
-        run("event", {**event, "timestamps": {"det": 0.0, "x": at}})  # and none for y
-    run("stop", bundle.compose_stop())
+        made.event(stream, time=10.0 + i, det=np.ones((2, 3)), x=float(i), y="none")
+        made[-1][1]["timestamps"] = {"det": 0.0, "x": at}  # and none for y
+    run = taken(Run(Detector(image="det"), []), made.stop())
     assert run.series("x").tolist() == [[10.0, 11.0, 12.0], [0.0, 1.0, 2.0]]
     assert run.reading("x") == 0.0 and run.reading("x", 2) == 1.0
     assert run.reading("y") is None
@@ -162,30 +144,22 @@ def test_the_frame_time_is_in_the_unit_of_its_data_key(unit, seconds):
 @pytest.mark.parametrize("ahead", [0.0, 0.2, 3600.0, -3600.0])
 def test_a_monitor_whose_clock_differs_has_the_order_of_the_documents(ahead):
     """The oven reads 10, 20, 30 before events 1, 2, 3."""
-    run, bundle = Run(Detector(image="det"), []), compose_run(time=0.0)
-    run("start", bundle.start_doc)
-    image = {"dtype": "array", "shape": [2, 3], "source": "sim"}
-    primary = bundle.compose_descriptor(name="primary", data_keys={"det": image})
-    oven = bundle.compose_descriptor(name="oven_monitor", data_keys={"oven": NUMBER})
-    for stream in (primary, oven):
-        run("descriptor", stream.descriptor_doc)
+    made = Flight()
+    primary, oven = made.stream("primary", {"det": held(2, 3)}), made.stream("oven_monitor", {"oven": NUMBER})
     for k in (1, 2, 3):
         at = 1000.0 + 100 * k
-        run("event", oven.compose_event(data={"oven": 10.0 * k}, timestamps={"oven": at - 50 + ahead}, time=at - 50))
-        run("event", primary.compose_event(data={"det": np.ones((2, 3))}, timestamps={"det": at}, time=at))
-    run("stop", bundle.compose_stop())
+        made.event(oven, time=at - 50, oven=10.0 * k)
+        made[-1][1]["timestamps"]["oven"] += ahead
+        made.event(primary, time=at, det=np.ones((2, 3)))
+    run = taken(Run(Detector(image="det"), []), made.stop())
     assert [run.reading("oven", event) for event in (1, 2, 3)] == [10.0, 20.0, 30.0]
     np.testing.assert_allclose(run.series("oven"), [[1050.0, 1150.0, 1250.0], [10.0, 20.0, 30.0]], rtol=1e-3)
 
 
 def test_events_that_were_sent_together_have_their_time_stamps():
-    run, bundle = Run(Detector(image="det"), []), compose_run(time=0.0)
-    run("start", bundle.start_doc)
-    stream = bundle.compose_descriptor(name="oven", data_keys={"oven": NUMBER})
-    run("descriptor", stream.descriptor_doc)
-    times = [100.0, 200.0, 300.0]
-    page = stream.compose_event_page(
+    made, times = Flight(), [100.0, 200.0, 300.0]
+    page = made.stream("oven", {"oven": NUMBER}).compose_event_page(
         data={"oven": [1.0, 2.0, 3.0]}, timestamps={"oven": times}, seq_num=[1, 2, 3], time=[900.0] * 3
     )
-    run("event_page", page)
+    run = taken(Run(Detector(image="det"), []), [*made, ("event_page", page)])
     assert run.series("oven").tolist() == [times, [1.0, 2.0, 3.0]]

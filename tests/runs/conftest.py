@@ -5,13 +5,13 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.jobs import Jobs
 from ainerd.results import Gone, ResultStore
 from ainerd.runs import Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
+from tests.documents.flights import NUMBER, Flight, held
 
 SHAPE = (2, 3)
 KEYS = Detector(image="det")
@@ -92,18 +92,14 @@ def keys():
     return KEYS
 
 
-def scan(frames, *, status="success", temperatures=None, uid=None, **start):
+def scan(frames, *, status="success", temperatures=None, **start):
     """Documents of a scan with a frame in each event, the motor x, and a temperature beside."""
-    bundle = compose_run(uid=uid, metadata={"scan_id": 1, **start})
-    yield "start", bundle.start_doc
-    numbers = {key: {"dtype": "number", "shape": [], "source": "sim"} for key in ("x", "temperature")}
-    image = {"dtype": "array", "shape": [*np.shape(frames)[1:]], "source": "sim"}
-    primary = bundle.compose_descriptor(name="primary", data_keys={"det": image, **numbers})
-    yield "descriptor", primary.descriptor_doc
+    made = Flight(scan_id=1, **start)
+    primary = made.stream("primary", {"det": held(*np.shape(frames)[1:]), "x": NUMBER, "temperature": NUMBER})
     for i, frame in enumerate(frames):
-        read = {"det": np.asarray(frame), "x": 10.0 + i, "temperature": (temperatures or range(300, 999))[i]}
-        yield "event", primary.compose_event(data=read, timestamps=dict.fromkeys(read, 100.0 + i), time=100.0 + i)
-    yield "stop", bundle.compose_stop(exit_status=status)
+        temperature = (temperatures or range(300, 999))[i]
+        made.event(primary, time=100.0 + i, det=np.asarray(frame), x=10.0 + i, temperature=temperature)
+    return made.stop(exit_status=status)
 
 
 @pytest.fixture
