@@ -19,7 +19,7 @@ from ainerd.server import connect, open_catalog
 from tests.tiled_servers import logged_in, tiled, written
 
 READ = ["read:metadata", "read:data"]
-PEOPLE = {"operator": "spiegel", "ann": "lupe", "bob": "linse", "carl": "prisma"}
+PEOPLE = {"operator": "spiegel", "ann": "lupe", "bob": "linse"}
 WRITE = [*READ, "write:metadata", "write:data", "create:node", "delete:node", "delete:revision", "register"]
 
 
@@ -31,7 +31,7 @@ def definitions(service, stranger):
         return {"users": users + [{"name": name, "scopes": WRITE} for name in writers]}
 
     tags = {
-        "beamline": tag("ann", "bob", writers=[service, stranger, "carl"]),
+        "beamline": tag("ann", "bob"),
         "pass-1": tag("ann"),
         "pass-2": tag("bob", writers=[service]),
     }
@@ -81,7 +81,6 @@ def made_keys(api, catalog):
         asyncio.run(compiler.compile())
         asyncio.run(compiler._engine.dispose())
         keys = {name: key("/auth/apikey", name) for name in ("ann", "bob")}
-        keys["carl"] = key("/auth/apikey", "carl", ["read:metadata", "write:metadata"])
         for name, uuid in zip(("service", "stranger"), services, strict=True):
             keys[name] = key(f"/auth/principal/{uuid}/apikey", "operator", WRITE)
         return keys

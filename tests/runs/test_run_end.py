@@ -10,22 +10,14 @@ from ainerd.config import Detector
 from ainerd.runs import RunInProgress
 
 
-@pytest.mark.parametrize(("unit", "seen"), [
-    ("run", [(0, 3), (1, 3), (2, 3), (3, 3), None]), ("event", [(0, 3), (1, 3), (2, 3), (3, 3), None]),
-])  # fmt: skip
-def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
-    technique = toy(unit=unit)
-    sink, progress, events = Sink(technique), [], []
-    run = RunInProgress(sink)
+@pytest.mark.parametrize(("unit", "events"), [("run", [None] * 6), ("event", [1, 1, 2, 3, 4, 4])])
+def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, events):
+    run, progress = RunInProgress(Sink(toy(unit=unit))), []
     for name, doc in scanned(movies(1, 2, 3), num_points=3):
-        before = run.progress
         run(name, doc)
-        if name == "start":
-            assert before is None and run.progress is None
-        else:
-            progress.append(run.progress)
-            events.append(run.event)
-    assert progress[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
+        progress.append((run.progress, run.event))
+    assert [frames for frames, _ in progress[:-1]] == [None, (0, 3), (1, 3), (2, 3), (3, 3)]
+    assert [event for _, event in progress] == events
 
 
 @pytest.mark.parametrize(("ended_s", "n_read"), [(0, 3), (60, 0)])

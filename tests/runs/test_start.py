@@ -40,10 +40,9 @@ def test_any_value_of_the_metadata_becomes_a_number_a_text_or_nothing():
         "zero": 0, "no": False, "one": 2.5, "array": 7, "several": "[1, 2]", "tuple": "1, b", "named": "Ann",
         "cell": "Bob",
     }  # fmt: skip
-    both = {"sample": "one", "sample_name": "other", "user_name": "Ann", "operator": "Bob", "plan_name": "count"}
-    assert start_metadata(both, RecordedKeys(positions=())) == {"sample": "one", "user": "Ann", "plan": "count"}
-    own = RecordedKeys(positions=(), start={"sample": "sample_name"})
-    assert start_metadata(both, own)["sample"] == "other"
+    both = {"sample": "one", "sample_name": "other"}
+    assert start_metadata(both, RecordedKeys(positions=())) == {"sample": "one"}
+    assert start_metadata(both, RecordedKeys(positions=(), start={"sample": "sample_name"})) == {"sample": "other"}
 
 
 def test_the_parameters_of_a_result_are_those_of_the_technique_and_of_the_numbers_of_its_frames():

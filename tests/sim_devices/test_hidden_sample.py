@@ -32,23 +32,6 @@ def test_every_region_exists_and_is_large_enough(seed):
     assert count * np.pi * 0.85**2 < area["echo"] < count * np.pi * 1.25**2
 
 
-def test_parameters_are_physical_and_vary_smoothly_by_a_quarter():
-    sample, rng = hidden_sample("inclusions", 3), np.random.default_rng(0)
-    xs = np.linspace(0, 10, 60)
-    tau = {name: [] for name in sample.regions}
-    for x in xs:
-        for y in xs:
-            drawn = sample.dynamics(x, y, 0, 50, rng)
-            tau[drawn.family].append(drawn.tau_s)
-    for values in tau.values():
-        assert max(values) / min(values) < 1.25 / 0.75 + 1e-9
-    assert max(max(values) / min(values) for values in tau.values()) > 1.3
-    x, y = places(sample)["fluid"]
-    near, same = (sample.dynamics(x + step, y, 0, 50, rng).tau_s for step in (0.05, 0))
-    assert 0 < abs(near - same) < 0.02 * same
-    assert sample.dynamics(x, y, 0, 5, rng).tau_s == same  # seconds, whatever the exposure
-
-
 def test_avalanches_are_the_events_of_the_exposure_and_large_ones_jump_further():
     sample, rng = hidden_sample("inclusions", 3), np.random.default_rng(0)
     x, y = places(sample)["avalanche"]

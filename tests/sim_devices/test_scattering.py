@@ -36,21 +36,6 @@ def test_contrast_and_mean_are_as_requested(contrast):
     assert (frames.var(1) / frames.mean(1) ** 2).mean() == pytest.approx(contrast, rel=0.03)
 
 
-@pytest.mark.parametrize("size", [0.8, 2.5])
-def test_speckles_have_the_requested_size(size):
-    """Intensities a pixel apart correlate as a Hann window's power spectrum; at half the size it is half."""
-    picture = np.full((T, 128 * 192), np.nan)
-    picture[:, GEOMETRY.ring] = movie(FlowField(family="fast", diffusion_nm2_s=1e5), speckle_px=size) - 1
-    picture = picture.reshape(T, 128, 192)
-
-    def at(pixels):
-        return np.nanmean(picture[:, :, pixels:] * picture[:, :, : 192 - pixels]) / np.nanmean(picture**2)
-
-    x = np.array([1, 2]) * 1.44 / size  # in units of 2 pi over the box
-    hann = (np.sinc(x) / (1 - x**2)) ** 2
-    assert [at(1), at(2)] == pytest.approx(hann, abs=0.03)
-
-
 def test_free_particles_decorrelate_by_brownian_motion():
     free = 600.0
     expected = [np.mean(np.exp(-2 * free * Q**2 * t)) for t in seconds()]

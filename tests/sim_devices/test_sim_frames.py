@@ -5,7 +5,7 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 
-from sim_devices import Geometry, flicker
+from sim_devices import Geometry
 from sim_devices._frames import (
     DATASET,
     FrameFile,
@@ -74,19 +74,3 @@ def test_photons_outside_the_ring_are_poisson_s_and_new_in_each_frame(write):
         assert (relative[rows] ** 2).mean(0).sum() / photons.sum() == pytest.approx(1, abs=error)
     shared = (relative[:-1] * relative[1:]).sum(1)
     assert abs(shared.mean()) < 4 * shared.std() / np.sqrt(shared.size)
-
-
-def test_beam_flickers_by_the_requested_rms():
-    rng = np.random.default_rng(0)
-    long = np.arange(400_000) * 5e-4 * 9.973
-    assert np.allclose(flicker(long, 5e-4, 0.0, rng), 1)
-    beam = flicker(long, 5e-4, 0.03, rng)
-    assert beam.mean() == pytest.approx(1, abs=2e-3) and beam.std() == pytest.approx(0.03, rel=0.1)
-    start = np.arange(40_000) * 5e-4
-    spectrum = np.abs(np.fft.rfft(flicker(start, 5e-4, 0.03, rng) * np.hanning(start.size))) ** 2
-    hertz = np.fft.rfftfreq(start.size, 5e-4)
-    lines = hertz[1:][spectrum[1:] > 1e-3 * spectrum[hertz > 30].max()]
-    assert {60, 120, 360} <= set(np.round(lines)) and not any(30 < line < 59 or 61 < line < 119 for line in lines)
-    # An exposure of whole periods averages the hum of the mains.
-    slow = flicker(np.arange(600) * 0.1, 0.1, 0.03, np.random.default_rng(1))
-    assert np.abs(np.diff(slow)).max() < 0.01
