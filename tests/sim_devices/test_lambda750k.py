@@ -2,9 +2,7 @@
 
 import threading
 
-import bluesky.plan_stubs as bps
 import bluesky.plans as bp
-import bluesky.preprocessors as bpp
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
@@ -178,32 +176,3 @@ def test_beam_flickers_and_bad_pixels_are_those_of_the_mask(run_engine, document
     assert not frames[:, mask == 1 << 1].any()
     assert frames[:, mask == 1 << 3].mean(0).min() > 5  # hot: 100 counts in a second and more
     assert np.array_equal(mask > 0, detector.geometry.bad_pixels)
-
-
-def test_dropped_frames_are_not_in_the_file_and_their_numbers_are_skipped(make_detector, run_engine, documents):
-    whole, drops = make_detector(200), make_detector(200, dropped_share=0.1, names_numbers=True)
-
-    def taken(detector):
-        documents.clear()
-        flown = bpp.stage_decorator([detector])(bpp.run_decorator()(_flown))
-        run_engine(flown(detector))
-        path = of(documents, "stream_resource")[0]["uri"].removeprefix("file://localhost")
-        with h5py.File(path) as file:
-            return [file[f"entry/{name}"][:] for name in ("data/data", "instrument/NDAttributes/NDArrayUniqueId")]
-
-    (frames, numbers), (kept, left) = taken(whole), taken(drops)
-    assert numbers.tolist() == list(range(1, 201)) and 160 < len(left) < 195 and np.diff(left).min() == 1
-    assert np.array_equal(kept, frames[left - 1]) and drops.cam.bad_frame_counter.get() == 200 - len(left)
-    assert {doc["data_key"] for doc in of(documents, "stream_resource")} == {
-        "lambda750k_image", "lambda750k_frame_number"
-    }  # fmt: skip
-    drops.stage()
-    with pytest.raises(RuntimeError, match="drops frames"):
-        drops.trigger()
-    drops.unstage()
-
-
-def _flown(detector):
-    yield from bps.declare_stream(detector, name=detector.name, collect=True)
-    yield from bps.kickoff(detector, wait=True)
-    yield from bps.collect_while_completing([detector], [detector], flush_period=0.1, stream_name=detector.name)
