@@ -41,14 +41,19 @@ def fed(technique, documents, sink=None, on_begun=lambda result: None, late_s=0.
     return run, sink
 
 
-def flown(folder, sums, *, exposures, num=None):
-    """Documents of a detector that flies some times in a run, after x is read each time; all frames in one file."""
+def written(folder, sums):
+    """Write frames with these sums to a file, and return its path."""
     with h5py.File(folder / "frames.h5", "w") as file:
         file["d"] = np.array([[[x, 0, 0], [0, 0, 0]] for x in sums], float)
+    return folder / "frames.h5"
+
+
+def flown(folder, sums, *, exposures, num=None):
+    """Documents of a detector that flies some times in a run, after x is read each time; all frames in one file."""
     run, each = Flight(), len(sums) // exposures
     x = run.stream("primary", {"x": NUMBER})
     det = run.stream("det", {"det": image(1, 2, 3)}, **({"num": num} if num else {}))
-    file = run.file(folder / "frames.h5")
+    file = run.file(written(folder, sums))
     for i in range(exposures):
         run.event(x, time=100.0 + i, x=10.0 + i)
         for first in range(i * each, (i + 1) * each):

@@ -4,12 +4,13 @@ import h5py
 import httpx
 import numpy as np
 import pytest
-from run_sinks import Sink, fed, flown
+from run_sinks import Sink, fed, flown, written
 
 from ainerd.config import Detector
 from ainerd.documents import Run
 from ainerd.results import Result
 from ainerd.technique import Series
+from tests.documents.flights import NUMBER, Flight, image
 
 
 def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
@@ -77,13 +78,11 @@ def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
 
 @pytest.mark.parametrize("unit", ["event", "run"])
 def test_a_flight_that_was_interrupted_and_taken_again_has_the_result_of_the_second(toy, tmp_path, unit):
-    documents = list(flown(tmp_path, [1, 2, 10, 20, 30], exposures=1, num=3))
-    for number, (name, doc) in enumerate(documents):
-        if name == "stream_datum" and doc["indices"]["start"] >= 2:  # the RunEngine counts from 1 again
-            again = doc["indices"]["start"] - 1
-            documents[number] = name, doc | {"seq_nums": {"start": again, "stop": again + 1}}
-    technique = toy(unit=unit)
-    ((unit, analysis, _),) = fed_flown(technique, documents, tmp_path, n_frames="num")
+    run, path, technique = Flight(), written(tmp_path, [1, 2, 10, 20, 30]), toy(unit=unit)
+    det, file = run.stream("det", {"det": image(1, 2, 3)}, num=3), run.file(path)
+    for first, number in enumerate((1, 2, 1, 2, 3)):  # the RunEngine counts from 1 again
+        run.frames(file, det, first, first + 1, number)
+    ((unit, analysis, _),) = fed_flown(technique, run.stop(), tmp_path, n_frames="num")
     assert analysis.arrays["sums"].tolist() == [10, 20, 30] and analysis.status == "complete"
     assert [made.sums for made in technique.made] == [[1, 2], [10, 20, 30]]  # frames are analysed as they come
     assert (unit.n_read, unit.n_passed, unit.run.n_read, unit.run.n_passed) == (3, 3, 3, 3)
@@ -105,18 +104,11 @@ def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_pat
 
 
 def test_frames_that_cannot_be_read_are_the_end_of_their_event_alone(toy, tmp_path):
-    documents = list(flown(tmp_path, [1, 2, 3, 4], exposures=2, num=2))
-    with h5py.File(tmp_path / "frames.h5", "a") as file:
-        file["other"] = file["d"][:]
-    for name, doc in documents:
-        if name == "stream_resource":
-            resource, doc["uri"] = dict(doc), doc["uri"].replace("frames", "gone")
-    second = {**resource, "uid": "second"}
-    documents.insert([name for name, _ in documents].index("stream_resource"), ("stream_resource", second))
-    for name, doc in documents:
-        if name == "stream_datum" and doc["indices"]["start"] >= 2:
-            doc["stream_resource"] = "second"
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    run, path = Flight(), written(tmp_path, [1, 2, 3, 4])
+    det = run.stream("det", {"det": image(1, 2, 3)}, num=2)
+    for first, name in ((0, tmp_path / "gone.h5"), (2, path)):
+        run.frames(run.file(name), det, first, first + 2)
+    ended = fed_flown(toy(unit="event"), run.stop(), tmp_path, n_frames="num")
     assert "no file" in ended[0][0].problem and ended[0][1] is None
     assert ended[1][1].arrays["sums"].tolist() == [3, 4]
 
@@ -199,36 +191,14 @@ def test_a_technique_that_cannot_reach_its_own_server_is_a_reason(toy, scanned, 
     assert analysis is None and unit.problem == "ConnectError: away" and unit.retake and not run.is_left
 
 
-def numbered(start, stop):
-    """Indices and the sequence numbers that the RunEngine gives them."""
-    return {"indices": {"start": start, "stop": stop}, "seq_nums": {"start": start + 1, "stop": stop + 1}}
-
-
-def announced(documents, ranges):
-    """The same documents with other ranges of frames, in the place of the first."""
-    datums = [doc for name, doc in documents if name == "stream_datum"]
-    first = next(i for i, (name, _) in enumerate(documents) if name == "stream_datum")
-    others = [document for document in documents if document[0] != "stream_datum"]
-    new = [
-        ("stream_datum", {**datums[0], "uid": f"d{i}", **numbered(start, stop)})
-        for i, (start, stop) in enumerate(ranges)
-    ]
-    return [*others[:first], *new, *others[first:]]
-
-
 @pytest.mark.fault("A run has events whose frames no document announces", "Each has a failed result with the reason")
 def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
-    documents = [
-        (name, doc) for name, doc in flown(tmp_path, [1, 2, 3], exposures=3, num=1)
-        if name != "stream_datum" or doc["indices"]["start"] == 0
-    ]  # fmt: skip
-    (number,) = [doc["data_keys"] for name, doc in documents if name == "descriptor" and "x" in doc["data_keys"]]
-    for name, doc in documents:  # the detector is read with x, in one stream
-        if name == "descriptor" and "det" in doc["data_keys"]:
-            doc["data_keys"] |= number
-            uid = doc["uid"]
-    documents = [(n, {**doc, "descriptor": uid} if n == "event" else doc) for n, doc in documents]
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    run, path = Flight(), written(tmp_path, [1])
+    det = run.stream("det", {"det": image(1, 2, 3), "x": NUMBER}, num=1)
+    run.frames(run.file(path), det, 0, 1)
+    for i in range(3):
+        run.event(det, x=10.0 + i)
+    ended = fed_flown(toy(unit="event"), run.stop(), tmp_path, n_frames="num")
     assert [unit.problem for unit, _, _ in ended] == [
         None, *["the exposure ended after 0 of 1 frames: it was stopped, or the detector sent none"] * 2,
     ]  # fmt: skip
@@ -237,8 +207,10 @@ def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
 
 @pytest.mark.parametrize(("missing", "n_results"), [(400, 102), (404, 2)])
 def test_a_gap_of_up_to_a_hundred_exposures_has_a_result_for_each(toy, tmp_path, missing, n_results):
-    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
-    documents = announced(documents, [(0, 4), (4 + missing, 8 + missing)])
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    run, path = Flight(), written(tmp_path, range(1, 13))
+    det, file = run.stream("det", {"det": image(1, 2, 3)}, num=4), run.file(path)
+    for first in (0, 4 + missing):
+        run.frames(file, det, first, first + 4)
+    ended = fed_flown(toy(unit="event"), run.stop(), tmp_path, n_frames="num")
     assert len(ended) == n_results and ended[0][1].arrays["sums"].tolist() == [1, 2, 3, 4]
     assert ("more than 100 events" in ended[1][0].problem) == (missing > 400)
