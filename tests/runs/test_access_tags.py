@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 from bluesky_tiled_plugins import TiledWriter
+from run_parts import Toy, movie, scan
 from tiled.access_control.access_tags import AccessTagsCompiler
 from tiled.access_control.scopes import ALL_SCOPES
 from tiled.commandline._catalog import init
@@ -114,13 +115,13 @@ def analysed(worker, raw, documents):
     return worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
 
 
-def test_a_result_is_seen_by_those_who_see_its_run(client, toy, scanned, movies, worker_on, tmp_path):
+def test_a_result_is_seen_by_those_who_see_its_run(client, worker_on, tmp_path):
     raw, ainerd = open_catalog(client("service"))
-    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
+    worker = worker_on(Toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
     keys, uids = {}, {}
     for tag in ("pass-1", "pass-2"):
         start = {"sample": f"sample of {tag}", "tiled_access_tags": [tag]}
-        documents = list(scanned(movies(1, 2), num_points=2, **start))
+        documents = list(scan(movie(1, 2), num_points=2, **start))
         keys[tag], uids[tag] = analysed(worker, raw, documents).key, documents[0][1]["uid"]
         assert next(documents_of(raw[uids[tag]]))[1]["tiled_access_tags"] == [tag]  # as a replay from Tiled reads it
     assert worker.jobs.drain()
@@ -137,11 +138,11 @@ def test_a_result_is_seen_by_those_who_see_its_run(client, toy, scanned, movies,
 @pytest.mark.fault(
     "A run has an access tag that the agent's key may not give", "Its result is refused, with one line in the log"
 )
-def test_a_tag_that_the_agent_may_not_give_is_refused(client, toy, scanned, movies, worker_on, tmp_path):
+def test_a_tag_that_the_agent_may_not_give_is_refused(client, worker_on, tmp_path):
     raw, ainerd = open_catalog(client("stranger"))
     before = {*ainerd["results"]}
-    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
-    documents = list(scanned(movies(1, 2), num_points=2, tiled_access_tags=["pass-2"]))
+    worker = worker_on(Toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
+    documents = list(scan(movie(1, 2), num_points=2, tiled_access_tags=["pass-2"]))
     for name, doc in documents:
         worker(name, dict(doc))
     outcome = worker.outcomes(documents[0][1]["uid"]).result(60)[-1]

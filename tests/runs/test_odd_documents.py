@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from run_parts import Toy
 
 from ainerd.results import ResultStore
 from ainerd.runs import RecordedKeys
@@ -16,12 +17,12 @@ def keys():
 
 
 @pytest.fixture
-def results(place, toy, worker_on, tmp_path):
+def results(place, worker_on, tmp_path):
     """Send documents to a worker, and return the metadata of the results of their run."""
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["d"] = np.ones((4, 2, 3), "u2")
     _, ainerd = open_catalog(place.client())
-    work = worker_on(toy(unit="event"), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
+    work = worker_on(Toy(unit="event"), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
 
     def send(documents):
         documents = list(documents)

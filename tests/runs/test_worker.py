@@ -5,7 +5,7 @@ import os
 import threading
 
 import pytest
-from run_sinks import flown
+from run_parts import Toy, flown, movie, scan
 
 from ainerd.jobs import Jobs
 from ainerd.runs import RecordedKeys
@@ -13,8 +13,8 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def work(toy, store, worker_on, tmp_path):
-    return worker_on(toy(), store, tmp_path, RecordedKeys(positions=("x",)))
+def work(store, worker_on, tmp_path):
+    return worker_on(Toy(), store, tmp_path, RecordedKeys(positions=("x",)))
 
 
 def fails(error):
@@ -48,8 +48,8 @@ def test_a_run_that_does_not_end_leaves_nothing(before, work, tmp_path):
 @pytest.mark.fault(
     "The start document of a run arrives twice before its end", "A plan that waits for the run gets its result"
 )
-def test_the_future_of_a_run_that_comes_twice_is_resolved(work, store, scanned, movies):
-    (start, *others) = list(scanned(movies(1, 2)))
+def test_the_future_of_a_run_that_comes_twice_is_resolved(work, store):
+    (start, *others) = list(scan(movie(1, 2)))
     work(*start)
     first = work.outcomes(start[1]["uid"])
     for document in (start, *others):
@@ -58,18 +58,18 @@ def test_the_future_of_a_run_that_comes_twice_is_resolved(work, store, scanned, 
     assert outcome.status == "complete" and store.complete.call_count == 1
 
 
-def test_each_listener_gets_each_outcome_even_if_one_fails(toy, store, worker_on, tmp_path, scanned, movies, caplog):
-    work, events = worker_on(toy(unit="event"), store, tmp_path, RecordedKeys(positions=("x",))), []
+def test_each_listener_gets_each_outcome_even_if_one_fails(store, worker_on, tmp_path, caplog):
+    work, events = worker_on(Toy(unit="event"), store, tmp_path, RecordedKeys(positions=("x",))), []
     work.on_outcome(fails(ValueError("no display")))
     work.on_outcome(lambda outcome: events.append(outcome.event))
-    for document in scanned(movies(1, 2, 3), num_points=3):
+    for document in scan(movie(1, 2, 3), num_points=3):
         work(*document)
     assert work.jobs.drain() and events == [1, 2, 3] and work.concluded == 1
     assert caplog.text.count("error in a listener to run") == 3
 
 
-def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, scanned, movies, caplog):
-    release, lags, runs = threading.Event(), [], [list(scanned(movies(1, 2), num_points=2)) for _ in range(2)]
+def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, caplog):
+    release, lags, runs = threading.Event(), [], [list(scan(movie(1, 2), num_points=2)) for _ in range(2)]
     work.on_outcome(lambda outcome: lags.append(work.health()["lag_s"]))
     uids = [documents[0][1]["uid"] for documents in runs]
     with pytest.raises(KeyError):
