@@ -5,7 +5,8 @@ import pytest
 
 from ainerd_shear import clock_offset, phase_of_record
 from ainerd_xpcs import Partition, two_time
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+from sim_devices import Cycled, Geometry, Oscillation, frame_times
+from tests.shear.cycled import counted
 
 FREQUENCY = 0.37
 
@@ -120,9 +121,7 @@ def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
         rng = np.random.default_rng(seed)
         t_s = frame_times(oscillation, 6, np.arange(16) / 16, jitter=0.01, rng=rng)
         sample = Cycled(family="decaying", oscillation=oscillation, diffusion_nm2=20.0)
-        frames = np.concatenate(list(ScatteredMovie(sample, t_s, place, contrast=0.5, rng=rng).blocks()))
-        counts = np.zeros((len(t_s), 576), np.uint16)
-        counts[:, place.ring] = rng.poisson(5 * frames)
+        counts = counted(sample, t_s, rng, place)
         c2 = two_time(counts.reshape(-1, 24, 24), Partition.from_roi_map(roi_map))
         nominal = np.arange(96) / 16 - put_in  # the detector's clock knows neither the jitter nor the offset
         offset = clock_offset(c2, nominal)

@@ -8,13 +8,12 @@ from ainerd_shear._verdict import cyclic
 from ainerd_shear.part import judge_cycles, with_cycles
 from ainerd_xpcs.dynamics import clock
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCS
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+from sim_devices import Cycled, Oscillation, frame_times
+from tests.shear.cycled import PARTITION, counted
 from tests.small_bank import OF_EACH
 
 T = (np.arange(2001)) / 2000
-PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0.001, 0.05))
 
 
 def rates(kind, seed):
@@ -58,16 +57,11 @@ def test_the_bank_of_all_runs_is_a_part_of_it_and_stays(bank):
 def test_scatterers_that_yield_are_of_a_known_kind(bank):
     step, rng = Oscillation(frequency_hz=1.0, steps=((50.0, 0.05), (1.0, 0.16))), np.random.default_rng(2)
     t_s = frame_times(step, 128, [0.25], rng=rng)
-    counts = np.zeros((len(t_s), 32 * 32), np.uint16)
     sample = Cycled(family="yielding", oscillation=step, diffusion_nm2=4.0, yield_strain=0.1)
-    blocks = ScatteredMovie(sample, t_s, PLACE, contrast=0.5, rng=rng).blocks()
-    counts[:, PLACE.ring] = rng.poisson(5 * np.concatenate(list(blocks)))
-    labels = 1 + np.arange(32)[:, None] // 8 + 4 * (np.arange(32) // 16)
-    partition = Partition.from_roi_map(labels, q=np.full(8, np.sqrt(np.mean(PLACE.q_inv_nm**2))))
-    echoes = Echoes(partition, [0.25], within=0.05)
-    echoes.push(counts.reshape(-1, 32, 32), step.cycle(t_s))
+    echoes = Echoes(PARTITION, [0.25], within=0.05)
+    echoes.push(counted(sample, t_s, rng).reshape(-1, 32, 32), step.cycle(t_s))
     echoes.end()
-    subject = RheoXPCS(partition, Encoder.load(), bank)
+    subject = RheoXPCS(PARTITION, Encoder.load(), bank)
     judgement = judge_cycles(subject, echoes.result(), 1.0, None)
     assert judgement.p > 0.05
     assert "yielding" not in subject.bank.families

@@ -14,12 +14,12 @@ from ainerd.technique import RunInfo
 from ainerd_shear._cycles import CycleClock, Cycles
 from ainerd_shear.part import DIMS, TEXTS, UNITS, CyclesSettings, cycle_numbers
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.numerics import Partition, Screened
+from ainerd_xpcs.numerics import Screened
 from ainerd_xpcs.technique import RheoXPCS, rings
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
+from sim_devices import Cycled, Oscillation, SoftSolid, frame_times, write_oscillation
+from tests.shear.cycled import PARTITION, PLACE, counted
 
 STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.05),), begin_s=3.0)
-PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0.001, 0.05))
 KEYS = CyclesSettings(strain="strain", stress="stress", time="time", first_frame="gate", phases=[0.25])
 STAMP = 1.7e9
 N_CYCLES, D = 80, 60.0
@@ -54,12 +54,6 @@ def changed(**columns):
 
 
 @cache
-def partition():
-    labels = 1 + np.arange(32)[:, None] // 8 + 4 * (np.arange(32) // 16)
-    return Partition.from_roi_map(labels, q=np.full(8, np.sqrt(np.mean(PLACE.q_inv_nm**2))))
-
-
-@cache
 def movie():
     """A frame at each turn, of a sample that diffuses by D a cycle."""
     rng = np.random.default_rng(0)
@@ -68,29 +62,22 @@ def movie():
     return t_s, counted(sample, t_s, rng)
 
 
-def counted(sample, t_s, rng):
-    counts = np.zeros((len(t_s), 32 * 32), np.uint16)
-    blocks = ScatteredMovie(sample, t_s, PLACE, contrast=0.5, rng=rng).blocks()
-    counts[:, PLACE.ring] = rng.poisson(5 * np.concatenate(list(blocks)))
-    return counts
-
-
 def block(first, frames):
     return Screened(frames, np.ones(len(frames), bool), np.empty(0, np.int64), first)
 
 
 def watched(readings):
     _, counts = movie()
-    cycles = Cycles(KEYS, partition(), readings, 2.0)
+    cycles = Cycles(KEYS, PARTITION, readings, 2.0)
     for first in range(0, N_CYCLES, 20):
-        cycles.push(block(first, counts[first : first + 20, partition().pixels]))
+        cycles.push(block(first, counts[first : first + 20, PARTITION.pixels]))
     return cycles
 
 
 def test_echoes_and_moduli_are_those_of_the_sample():
     t_s, _ = movie()
     result = watched(Record(record(), t_s[0])).finish()
-    numbers = cycle_numbers(result, partition(), rings(partition()))
+    numbers = cycle_numbers(result, PARTITION, rings(PARTITION))
     tau, error = numbers.summary["tau_cycles"], numbers.summary["tau_cycles_err"]
     assert tau == pytest.approx(1 / (D * np.mean(PLACE.q_inv_nm**2)), abs=4 * error)
     assert error < 0.25 * tau
@@ -107,7 +94,7 @@ def test_a_strain_that_creeps_explains_the_decay_of_the_echoes():
     for creep, why in ((0.0005, None), (0.03, "the strain creeps by")):
         crept = changed(strain=lambda x, of=creep: x + of * 0.05 * np.arange(len(x)) / 40)
         result = watched(Record(crept, movie()[0][0])).finish()
-        numbers = cycle_numbers(result, partition(), rings(partition()))
+        numbers = cycle_numbers(result, PARTITION, rings(PARTITION))
         given = numbers.summary["tau_cycles"]
         assert (given is None) == np.isnan(numbers.tables["echoes"]["tau_cycles"]).all() == (why is not None)
         assert why is None or numbers.summary["no_tau_cycles"].startswith(why)
@@ -119,9 +106,9 @@ def test_echo_and_modulus_change_in_the_cycle_in_which_the_sample_yields():
     step, rng = Oscillation(frequency_hz=0.5, steps=((30.0, 0.05), (30.0, 0.25)), begin_s=3.0), np.random.default_rng(3)
     t_s = frame_times(step, 50, [0.25], rng=rng)
     counts = counted(Cycled(family="yielding", oscillation=step, diffusion_nm2=D, yield_strain=0.1), t_s, rng)
-    cycles = Cycles(KEYS, partition(), Record(record(step), t_s[0]), 2.0)
-    cycles.push(block(0, counts[:, partition().pixels]))
-    numbers = cycle_numbers(cycles.finish(), partition(), rings(partition()))
+    cycles = Cycles(KEYS, PARTITION, Record(record(step), t_s[0]), 2.0)
+    cycles.push(block(0, counts[:, PARTITION.pixels]))
+    numbers = cycle_numbers(cycles.finish(), PARTITION, rings(PARTITION))
     table = numbers.tables["cycles"]
     assert (table["strain"] > 0.15).argmax() == 30  # frames begin in the first cycle
     assert np.nanmean(table["echo"][:30]) - np.nanmean(table["echo"][31:]) > 0.3
@@ -215,8 +202,8 @@ def test_clocks_that_differ_are_corrected():
     sample = Cycled(family="sheared", oscillation=STEADY, diffusion_nm2=20.0, direction_deg=0.0)
     counts = counted(sample, t_s, rng)
     gate_s = t_s[0] - off / STEADY.frequency_hz
-    cycles = Cycles(KEYS, partition(), Record(record(seconds=40.0), gate_s), 2.0 / 16)
-    cycles.push(block(0, counts[:, partition().pixels]))
+    cycles = Cycles(KEYS, PARTITION, Record(record(seconds=40.0), gate_s), 2.0 / 16)
+    cycles.push(block(0, counts[:, PARTITION.pixels]))
     result = cycles.finish()
     assert result.offset.cycles == pytest.approx(off, abs=4 * result.offset.error)
     assert result.curves.off_phase < 0.02
@@ -252,8 +239,8 @@ def analysed(bank):
     @cache
     def analysis(readings=None):
         parts = {"cycles": KEYS} if readings else {}
-        subject = RheoXPCS(partition(), Encoder.load(), bank, contrast=0.5, parts=parts)
-        shape = partition().shape
+        subject = RheoXPCS(PARTITION, Encoder.load(), bank, contrast=0.5, parts=parts)
+        shape = PARTITION.shape
         run = RunInfo(raw_uid="x", n_frames=N_CYCLES, frame_shape=shape, frame_time_s=2.0, readings=readings)
         exposure = subject.begin(run)
         exposure.push(movie()[1][:, exposure.pixels], 0)

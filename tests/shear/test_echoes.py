@@ -5,7 +5,8 @@ import pytest
 
 from ainerd_shear import Echoes, fit_training
 from ainerd_xpcs import Partition, two_time
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+from sim_devices import Cycled, Geometry, Oscillation, frame_times
+from tests.shear.cycled import counted
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
 PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -46.0), q_range_inv_nm=(0.001, 0.05))
@@ -26,10 +27,7 @@ def movie(phases, n_cycles=60, seed=0, jitter=0.0, **sample):
     rng = np.random.default_rng(seed)
     t_s = frame_times(STEADY, n_cycles, phases, jitter=jitter, rng=rng)
     moved = Cycled(family="cycled", oscillation=STEADY, **sample)
-    frames = np.concatenate(list(ScatteredMovie(moved, t_s, PLACE, contrast=0.5, rng=rng).blocks()))
-    counts = np.zeros((len(t_s), Q.size), np.uint16)
-    counts[:, PLACE.ring] = rng.poisson(5 * frames)
-    return counts.reshape(-1, *PLACE.frame_shape), STEADY.cycle(t_s)
+    return counted(moved, t_s, rng, PLACE).reshape(-1, *PLACE.frame_shape), STEADY.cycle(t_s)
 
 
 def echoes(frames, phase, phases, n_bins=4, **options):
