@@ -154,7 +154,7 @@ def test_one_trajectory_is_one_cluster(k):
 def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
     rng = np.random.default_rng(2)
     means = rng.normal(0, 1, (3, 30)).astype(np.float32)
-    x = means[np.repeat(np.arange(3), 30_000)] + np.float32(0.1) * rng.standard_normal((90_000, 30), np.float32)
+    x = means[np.repeat(np.arange(3), 60_000)] + np.float32(0.1) * rng.standard_normal((180_000, 30), np.float32)
     find_clusters(x[:100], 3, 3)
     tracemalloc.start()
     try:
@@ -162,4 +162,4 @@ def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert np.bincount(clusters.labels).tolist() == [30_000] * 3 and peak < 0.5 * x.nbytes
+    assert np.bincount(clusters.labels).tolist() == [60_000] * 3 and peak < 0.5 * x.nbytes
