@@ -74,10 +74,13 @@ def watched(readings):
     return cycles
 
 
+@cache
+def of_whole_record():
+    return watched(Record(record(), movie()[0][0])).finish()
+
+
 def test_echoes_and_moduli_are_those_of_the_sample():
-    t_s, _ = movie()
-    result = watched(Record(record(), t_s[0])).finish()
-    numbers = cycle_numbers(result, PARTITION, rings(PARTITION))
+    numbers = cycle_numbers(of_whole_record(), PARTITION, rings(PARTITION))
     tau, error = numbers.summary["tau_cycles"], numbers.summary["tau_cycles_err"]
     assert tau == pytest.approx(1 / (D * np.mean(PLACE.q_inv_nm**2)), abs=4 * error)
     assert error < 0.25 * tau
@@ -192,8 +195,7 @@ def test_frames_wait_for_a_record_that_comes_late():
     readings = Record(record(), t_s[0], until_s=-1.0)
     cycles = watched(readings)
     readings.until_s = np.inf
-    late, whole = cycles.finish(), watched(Record(record(), t_s[0])).finish()
-    assert np.array_equal(late.curves.height, whole.curves.height)
+    assert np.array_equal(cycles.finish().curves.height, of_whole_record().curves.height)
 
 
 def test_clocks_that_differ_are_corrected():
