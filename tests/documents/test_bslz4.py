@@ -50,21 +50,15 @@ def counts(dtype, shape=SHAPE, n=4):
     return frames
 
 
-@pytest.mark.parametrize("nelems", [0, 8, 64, 4000, 8192])
+@pytest.mark.parametrize("nelems", [0, 8, 4000])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4"])
 def test_selected_pixels_match_the_whole_frame(tmp_path, dtype, nelems):
     path = write(tmp_path / "f.h5", counts(dtype), nelems=nelems)
     pixels = np.random.default_rng(1).permutation(N)[:700]
-    pixels = np.r_[pixels, N - 1, N - 7, 0, pixels[:3]]  # the raw tail, and some twice
+    pixels = np.r_[pixels, N - 1, N - 8, 0, 4096, 4095, pixels[:3]]  # the raw tail, two blocks, and some twice
     assert is_decoded_here(path)
     values = read(path, pixels)
     assert values.dtype == dtype and np.array_equal(values, truth(path, pixels))
-
-
-@pytest.mark.parametrize("pixels", [[0], [N - 1], [N - 8], [4096, 4095], range(N)])
-def test_any_choice_of_pixels_is_read(tmp_path, pixels):
-    path = write(tmp_path / "f.h5", counts("u2"))
-    assert np.array_equal(read(path, np.array(pixels)), truth(path, pixels))
 
 
 @pytest.mark.parametrize(("dtype", "cname"), [("i4", "lz4"), (">u2", "lz4"), ("u8", "lz4"), ("u2", "zstd")])

@@ -3,45 +3,22 @@
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
+from tests.documents.flights import Flight, image
 
 KEYS = Detector(image="det", n_frames="cam_num_images", frame_time_s="cam_acquire_period")
 GOOD = {"cam_num_images": 4, "cam_acquire_period": 0.01}
 MISSING = object()
 
 
-def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4, **about):
+def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4):
     """Documents of a run whose detector flies."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    image = {"dtype": "array", "shape": shape, "source": "sim", "external": "STREAM:"}
-    descriptor = bundle.compose_descriptor(name="det", data_keys={"det": image}, validate=False).descriptor_doc
-    configured = {"det": {"data": settings, "timestamps": {}, "data_keys": {}}}
-    yield "descriptor", {**descriptor, "configuration": configured, **about}
-    resource = bundle.compose_stream_resource(
-        mimetype="application/x-hdf5", uri=f"file://localhost{folder}/f.h5", data_key="det", parameters={"dataset": "d"}
-    )
-    yield "stream_resource", resource.stream_resource_doc
-    indices = {"start": 0, "stop": n}
-    yield "stream_datum", resource.compose_stream_datum(indices, {"start": 1, "stop": n + 1}, descriptor)
-    yield "stop", bundle.compose_stop()
-
-
-def triggered(settings):
-    """Documents of a run with one event, which holds a frame and a reading."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    about = {"dtype": "array", "shape": [2, 3], "source": "sim"}
-    keys = {"det": about, "x": {"dtype": "number", "shape": [], "source": "sim"}}
-    stream = bundle.compose_descriptor(name="primary", data_keys=keys, validate=False)
-    configured = {"det": {"data": settings, "timestamps": {}, "data_keys": {}}}
-    yield "descriptor", {**stream.descriptor_doc, "configuration": configured}
-    read = {"det": np.ones((2, 3)), "x": 5.0}
-    yield "event", stream.compose_event(read, dict.fromkeys(read, 7.0), time=7.0, validate=False)
-    yield "stop", bundle.compose_stop()
+    run = Flight()
+    det = run.stream("det", {"det": image(shape=shape)}, **settings)
+    run.frames(run.file(f"{folder}/f.h5"), det, 0, n)
+    return run.stop()
 
 
 def taken(documents, roots=()):
@@ -56,26 +33,14 @@ def taken(documents, roots=()):
     "The run has one failed result, which names the setting",
 )
 @pytest.mark.parametrize("key", GOOD)
-@pytest.mark.parametrize(
-    "value",
-    [MISSING, None, [96], np.array([96]), "96", "many", True, float("nan"), float("inf"), -7, 1e30, {}, 1j],
-    ids=lambda value: "missing" if value is MISSING else repr(value)[:20],
-)
+@pytest.mark.parametrize("value", [MISSING, None, [96], "96", True, float("nan"), float("inf"), -7])
 def test_a_setting_that_is_no_number_is_named(key, value):
     configuration = {name: x for name, x in GOOD.items() if name != key} | ({} if value is MISSING else {key: value})
     run = taken(flown(configuration))
-    if key == "cam_acquire_period" and value == 1e30:
-        assert not run.problem and run.described.frame_time_s == 1e30
-    else:
-        assert key in run.problem and run.n_frames is None and run.described.frame_time_s is None
+    assert key in run.problem and run.n_frames is None and run.described.frame_time_s is None
 
 
-@pytest.mark.parametrize("about", [{"configuration": x} for x in (None, {}, {"det": None}, {"det": {}}, [])])
-def test_a_descriptor_without_settings_is_named(about):
-    assert "no configuration 'cam_num_images'" in taken(flown(GOOD, **about)).problem
-
-
-@pytest.mark.parametrize("number", [4, 4.0, np.int64(4), np.float32(4), np.array(4)])
+@pytest.mark.parametrize("number", [4.0, np.int64(4), np.array(4)])
 def test_numbers_of_all_kinds_are_taken(number):
     run = taken(flown(GOOD | {"cam_num_images": number}))
     assert not run.problem and run.n_frames == 4 and type(run.n_frames) is int
@@ -84,7 +49,7 @@ def test_numbers_of_all_kinds_are_taken(number):
 @pytest.mark.parametrize(
     ("configuration", "n"),
     [
-        ({"cam_num_images": 0}, None), ({"cam_num_images": -1}, None), ({"cam_num_images": np.int32(0)}, None),
+        ({"cam_num_images": 0}, None), ({"cam_num_images": -1}, None),
         ({"cam_num_images": 1}, 1), ({"cam_num_images": 1, "cam_image_mode": "Single"}, 1),
         ({"cam_num_images": 1, "cam_image_mode": "Continuous"}, None),
         ({"cam_num_images": 1, "cam_image_mode": 2}, None),
@@ -97,7 +62,7 @@ def test_zero_and_continuous_mean_without_limit(configuration, n):
     assert not run.problem and run.described.n_frames == n and run.n_events == (1 if n is None else 4 // n)
 
 
-@pytest.mark.parametrize("shape", [None, [], [3], "2x3", [2, "3"], [2, None], [2, 0], [2, -3], [1, 1, 2, 3], [2, 1e9]])
+@pytest.mark.parametrize("shape", [None, [3], [2, "3"], [2, 0], [1, 1, 2, 3], [2, 1e9]])
 def test_a_shape_that_is_none_is_named(shape):
     assert "the shape of 'det' is" in taken(flown(GOOD, shape=shape)).problem
 
@@ -106,7 +71,7 @@ def test_a_shape_that_is_none_is_named(shape):
     "The numbers of frames or events in a document are not whole numbers",
     "The run has one failed result, which names the number; the worker goes on",
 )
-@pytest.mark.parametrize("value", [1e-320, 0.5, 1e300, float("nan"), float("inf"), True, "1", None, []])
+@pytest.mark.parametrize("value", [0.5, 1e300, float("nan"), True, "1", None])
 @pytest.mark.parametrize("place", ["indices", "seq_nums"])
 @pytest.mark.parametrize("end", ["start", "stop"])
 def test_a_range_of_frames_that_is_not_whole_is_named(tmp_path, place, end, value):
@@ -120,18 +85,7 @@ def test_a_range_of_frames_that_is_not_whole_is_named(tmp_path, place, end, valu
         list(run.blocks(np.arange(6)))
 
 
-@pytest.mark.parametrize("value", [1e-320, 0.5, float("nan"), float("inf"), True, "1", None, [], -1])
-def test_a_number_of_an_event_that_is_not_whole_is_named(value):
-    documents = [(name, {**doc, "seq_num": value} if name == "event" else doc) for name, doc in triggered(GOOD)]
-    assert "the seq_num of an event is " in taken(documents).problem
-
-
-def test_a_detector_of_a_billion_frames_has_readings():
-    run = taken(triggered(GOOD | {"cam_num_images": 10**9}))
-    assert not run.problem and run.reading("x", 1) == 5.0 and run.event_time(1) == 7.0 and run.event_time(2) is None
-
-
-@pytest.mark.parametrize("first", [0, -1, None])
+@pytest.mark.parametrize("first", [0, None])
 def test_a_number_of_planes_without_limit_is_one_plane(first):
     run = taken(flown(GOOD, shape=[first, 2, 3]))
     assert not run.problem and run.frame_shape == (2, 3) and run.n_ready == 4

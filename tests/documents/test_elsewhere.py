@@ -8,12 +8,13 @@ import hdf5plugin
 import numpy as np
 import pytest
 from bluesky_tiled_plugins import TiledWriter
-from event_model import NumpyEncoder, compose_run, compose_stream_resource
+from event_model import NumpyEncoder
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run, Whole, documents_of
 from ainerd.runs import Writer
 from ainerd.server import open_catalog
+from tests.documents.flights import Flight, held, image
 from tests.documents.test_whole_frames import Sees
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
@@ -41,32 +42,25 @@ def movie(folder):
     return frames
 
 
-def documents(folder, files, *, per_index=1, held=None):
+def documents(folder, files, *, per_index=1, frames=()):
     """Documents of a run whose frames are in files of another machine, or in its events."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    external = {"external": "STREAM:"} if held is None else {}
-    shape = [per_index, NY, NX] if held is None else [NY, NX]
-    image = {"dtype": "array", "shape": shape, "source": "sim", "dtype_numpy": "<u2", **external}
-    detector = bundle.compose_descriptor(
-        name="det",
-        data_keys={"det_image": image},
-        configuration={"det": {"data": {"det_num": N, "det_period": 0.1}, "timestamps": {}, "data_keys": {}}},
-        object_keys={"det": ["det_image"]},
-    )
-    yield "descriptor", detector.descriptor_doc
+    run, key = Flight(), image(per_index, NY, NX) if files else held(NY, NX)
+    det = run.stream("det", {"det_image": key}, det_num=N, det_period=0.1)
     for name, n in files.items():
-        resource, datum = compose_stream_resource(
-            mimetype="application/x-hdf5",
-            uri=f"file://detector-pc{folder}/{name}.h5",
-            data_key="det_image",
-            parameters={"dataset": "d", "swmr": True, "chunk_shape": [1, per_index, NY, NX]},
-        )
-        yield "stream_resource", resource | {"run_start": bundle.start_doc["uid"]}
-        yield "stream_datum", datum({"start": 0, "stop": n // per_index}, descriptor=detector.descriptor_doc)
-    for frame in [] if held is None else held:
-        yield "event", detector.compose_event(data={"det_image": frame}, timestamps={"det_image": 1.0})
-    yield "stop", bundle.compose_stop()
+        about = {"swmr": True, "chunk_shape": [1, per_index, NY, NX]}
+        file = run.file(folder / f"{name}.h5", key="det_image", host="detector-pc", **about)
+        run.frames(file, det, 0, n // per_index, number=0)
+    for frame in frames:
+        run.event(det, det_image=frame)
+    return run.stop()
+
+
+def sent(raw, docs, batch_size=1):
+    """Write documents to Tiled, events in batches, and return them."""
+    writer, docs = TiledWriter(raw, batch_size=batch_size), list(docs)
+    for name, doc in docs:
+        writer(name, doc)
+    return docs
 
 
 def gathered(docs, raw, roots=()):
@@ -84,11 +78,13 @@ def gathered(docs, raw, roots=()):
     ("files", "per_index"), [({"all": N}, 1), ({"all": N}, 20), ({"all": N}, N), ({"first": 25, "second": 35}, 1)]
 )
 def test_frames_of_another_machine_come_from_tiled(raw, folder, movie, files, per_index):
-    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, files, per_index=per_index))
-    for name, doc in docs:
-        writer(name, doc)
+    docs, asked = sent(raw, documents(folder, files, per_index=per_index)), []
     expected = movie.reshape(N, -1)[:, PIXELS]
+    raw.context.http_client.event_hooks["request"].append(lambda request: asked.append(request.url.params.get("slice")))
     assert np.array_equal(gathered(docs, raw), expected)
+    raw.context.http_client.event_hooks["request"].pop()
+    windows = [each for each in asked if each]
+    assert windows and all(each.endswith("0:5,1:6") for each in windows)  # pixels 13, 29, 2 and 17
     assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
     with pytest.raises(MissingFrames, match="not a local file"):
         gathered(docs, None)
@@ -104,10 +100,8 @@ def test_a_run_from_tiled_has_no_gaps(raw, folder, movie):
                           "seq_nums": {"start": start + 1, "stop": stop + 1}})
         for start, stop in ranges
     ]  # fmt: skip
-    writer, n_frames = TiledWriter(raw, batch_size=1), []
-    for name, doc in docs:
-        writer(name, doc)
-    for source in docs, documents_of(raw[docs[0][1]["uid"]]):
+    n_frames = []
+    for source in sent(raw, docs), documents_of(raw[docs[0][1]["uid"]]):
         run = Run(KEYS, (), raw)
         for name, doc in source:
             run(name, doc)
@@ -116,23 +110,19 @@ def test_a_run_from_tiled_has_no_gaps(raw, folder, movie):
 
 
 def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
-    docs = list(documents(folder, {"all": N}))
-    writer, run = TiledWriter(raw, batch_size=1), Run(KEYS, (), raw)
+    docs, run = list(documents(folder, {"all": N})), Run(KEYS, (), raw)
     for name, doc in docs:
         run(name, doc)
     assert list(run.blocks(PIXELS)) == []
     with pytest.raises(MissingFrames, match=r"not a local file, and Tiled has no .*/det/det_image"):
         list(run.blocks(PIXELS, wait_s=0.0))
-    for name, doc in docs:
-        writer(name, doc)
+    sent(raw, docs)
     assert np.array_equal(np.concatenate([frames for _, frames in run.blocks(PIXELS)]), movie.reshape(N, -1)[:, PIXELS])
 
 
 def test_a_forbidden_file_is_not_requested_from_tiled(raw, folder, movie, tmp_path):
-    docs = [(name, dict(doc)) for name, doc in documents(folder, {"all": N})]
-    writer = TiledWriter(raw, batch_size=1)
+    docs = sent(raw, ((name, dict(doc)) for name, doc in documents(folder, {"all": N})))
     for name, doc in docs:
-        writer(name, doc)
         if name == "stream_resource":
             doc["uri"] = doc["uri"].replace("detector-pc", "localhost")
     with pytest.raises(FrameError, match="outside the allowed roots"):
@@ -140,30 +130,30 @@ def test_a_forbidden_file_is_not_requested_from_tiled(raw, folder, movie, tmp_pa
 
 
 def test_frames_in_events_are_read_live_and_from_tiled(raw, movie):
-    docs, expected = list(documents(None, {}, held=movie)), movie.reshape(N, -1)[:, PIXELS]
+    docs, expected = list(documents(None, {}, frames=movie)), movie.reshape(N, -1)[:, PIXELS]
     assert np.array_equal(gathered(docs, None), expected)
     kept = [(name, json.loads(json.dumps(doc, cls=NumpyEncoder))) for name, doc in docs]  # while Tiled is away
     assert np.array_equal(gathered(kept, None), expected)
-    writer = TiledWriter(raw, batch_size=7)
-    for name, doc in docs:
-        writer(name, doc)
+    sent(raw, docs, batch_size=20)
     assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
     with pytest.raises(FrameError, match=r"shape \(4, 6\)"):
-        gathered(documents(None, {}, held=movie[:, 1:]), None)
+        gathered(documents(None, {}, frames=movie[:, 1:]), None)
 
 
-@pytest.mark.parametrize(("per_index", "every"), [(1, 4), (20, 4), (20, 1)])
+@pytest.mark.parametrize(("per_index", "every"), [(1, 16), (20, 8)])
 def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
-    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, {"all": N}, per_index=per_index))
-    for name, doc in docs:
-        writer(name, doc)
-    sees = run_of(docs, raw, every)
+    run, sees = Run(KEYS, (), raw), Sees(every)
+    for name, doc in sent(raw, documents(folder, {"all": N}, per_index=per_index)):
+        run(name, doc)
+    blocks = sees.take(frames for _, frames in run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
+    run.close()
+    assert len(blocks) == N
     sees.require(movie, range(every - 1, N, every))
 
 
 def test_whole_frames_are_numbered_in_their_event(movie):
     run = Run(KEYS, ())
-    for name, doc in documents(None, {}, held=movie):
+    for name, doc in documents(None, {}, frames=movie):
         run(name, doc)
     run.skip(20)
     sees = Sees(8)
@@ -171,53 +161,21 @@ def test_whole_frames_are_numbered_in_their_event(movie):
     sees.require(movie[20:], [7, 15])
 
 
-def run_of(docs, raw, every):
-    run, sees = Run(KEYS, (), raw), Sees(every)
-    for name, doc in docs:
-        run(name, doc)
-    blocks = sees.take(frames for _, frames in run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
-    run.close()
-    assert len(blocks) == N
-    return sees
-
-
 def numbered(raw, folder, movie, numbers, n_exposure):
     """Write a run of a detector that numbers its frames to Tiled, and return its documents."""
-    file_name = f"numbered{n_exposure}.h5"
-    with h5py.File(folder / file_name, "w", libver="latest") as file:
+    path, run = folder / f"numbered{n_exposure}.h5", Flight()
+    with h5py.File(path, "w", libver="latest") as file:
         file.create_dataset("d", data=movie, chunks=(1, NY, NX))
         file.create_dataset("ids", data=numbers, chunks=(16,))
-    bundle = compose_run()
-    key = {"dtype": "array", "source": "sim", "external": "STREAM:"}
-    detector = bundle.compose_descriptor(
-        name="det", object_keys={"det": ["det_image", "ids"]},
-        data_keys={
-            "det_image": {**key, "shape": [1, NY, NX], "dtype_numpy": "<u2"},
-            "ids": {**key, "shape": [1], "dtype_numpy": "<i8"},
-        },
-        configuration={"det": {
-            "data": {"n": n_exposure}, "timestamps": {"n": 0.0},
-            "data_keys": {"n": {"dtype": "number", "shape": [], "source": "sim"}},
-        }},
-    )  # fmt: skip
-    docs, composed = [("start", bundle.start_doc), ("descriptor", detector.descriptor_doc)], []
-    for name, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16])):
-        resource, compose = compose_stream_resource(
-            mimetype="application/x-hdf5", uri=f"file://localhost{folder}/{file_name}", data_key=name,
-            parameters={"dataset": dataset, "swmr": True, "chunk_shape": chunks},
-        )  # fmt: skip
-        docs.append(("stream_resource", resource | {"run_start": bundle.start_doc["uid"]}))
-        composed.append(compose)
+    det = run.stream("det", {"det_image": image(1, NY, NX), "ids": image(1, dtype_numpy="<i8")}, n=n_exposure)
+    files = [
+        run.file(path, dataset, key=key, swmr=True, chunk_shape=chunks)
+        for key, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16]))
+    ]
     for start, stop in ((0, 25), (25, N)):
-        docs += [
-            ("stream_datum", compose({"start": start, "stop": stop}, descriptor=detector.descriptor_doc))
-            for compose in composed
-        ]
-    docs.append(("stop", bundle.compose_stop()))
-    writer = TiledWriter(raw, batch_size=1)
-    for name, doc in docs:
-        writer(name, doc)
-    return docs
+        for file in files:
+            run.frames(file, det, start, stop, number=0)
+    return sent(raw, run.stop())
 
 
 def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, movie):
@@ -241,14 +199,6 @@ def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, f
     docs = numbered(raw, folder, movie, numbers, 20)
     keys = Detector(image="det_image", frame_number="ids", n_frames="n")
     technique = SimpleNamespace(unit="event", parameters={}, files_digest=lambda start: "")
-    writer = Writer(
-        technique,
-        store=None,
-        keys=keys,
-        recorded=SimpleNamespace(units_of_keys={}),
-        roots=(folder,),
-        agent="me",
-        raw=raw,
-    )
+    writer = Writer(technique, None, keys, SimpleNamespace(units_of_keys={}), (folder,), "me", raw)
     run = raw[uid := docs[0][1]["uid"]]
     assert [writer.has_all(run, {uid: n}) for n in (0, 3, 4)] == [False, False, True]

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from event_model import compose_resource, compose_run, compose_stream_resource
+from event_model import compose_resource
 
 from ainerd.config import Detector
 from ainerd.documents import MIMETYPES, FrameError, MissingFrames, Run, Whole
@@ -13,6 +13,7 @@ from ainerd_files import RigakuReader
 from ainerd_folder import count_frames
 from ainerd_xpcs.numerics import Events, Partition
 from sim_devices import rigaku_words, write_rigaku, write_rigaku_3m, write_words
+from tests.documents.flights import Flight, image
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
 RIGAKU = MIMETYPES["RIGAKU"]
@@ -47,24 +48,15 @@ class Documents:
     """A run whose frames are announced as they are written."""
 
     def __init__(self, folder, file, *, n=None, per_index=1, shape=MODULE, keys=KEYS, roots=None):
-        self.run, bundle = Run(keys, roots or [folder]), compose_run()
-        data = {"n": n or per_index, "t": 1e-5}
-        described = {key: {"dtype": "number", "shape": [], "source": "x"} for key in data}
-        settings = {"data": data, "timestamps": dict.fromkeys(data, 0.0), "data_keys": described}
-        image = {"source": "x", "dtype": "array", "shape": [per_index, *shape], "external": "STREAM:"}
-        self.descriptor = bundle.compose_descriptor(
-            name="primary", data_keys={"det": image}, configuration={"det": settings}, object_keys={"det": ["det"]}
-        ).descriptor_doc
-        uri, parameters = f"file://localhost{folder / file}", {"chunk_shape": [1, 1, *shape]}
-        resource, self._datum = compose_stream_resource(
-            mimetype=MIMETYPES["RIGAKU"], uri=uri, data_key="det", parameters=parameters
-        )
-        for name, doc in (("start", bundle.start_doc), ("descriptor", self.descriptor), ("stream_resource", resource)):
-            self.run(name, doc)
+        self.run, self._made = Run(keys, roots or [folder]), Flight()
+        self._stream = self._made.stream("primary", {"det": image(per_index, *shape)}, n=n or per_index, t=1e-5)
+        self._file = self._made.file(folder / file, mimetype=RIGAKU, chunk_shape=[1, 1, *shape])
+        for document in self._made:
+            self.run(*document)
 
     def announce(self, start, stop):
-        numbers = {"start": start + 1, "stop": stop + 1}
-        self.run("stream_datum", self._datum({"start": start, "stop": stop}, numbers, self.descriptor))
+        self._made.frames(self._file, self._stream, start, stop)
+        self.run(*self._made[-1])
 
     def take(self, reader, **options):
         """Dense frames by number, of all blocks that are ready."""
@@ -86,22 +78,9 @@ def check(taken, frames, reader, numbers):
         np.testing.assert_array_equal(frame, reader.partition.gather(frames[number][None])[0])
 
 
-def test_frames_of_a_complete_file(tmp_path):
-    frames, reader = frames_of(23), Reader()
-    frames[6:9] = 0
-    write_rigaku(tmp_path / "a.bin", frames)
-    documents = Documents(tmp_path, "a.bin")
-    documents.announce(0, 23)
-    check(documents.take(reader), frames, reader, range(23))
-    assert [*reader.frames] == [4, 9, 14, 19]
-    for number, frame in reader.frames.items():
-        np.testing.assert_array_equal(frame, frames[number])
-    assert documents.run.n_read == documents.run.n_passed == 23
-    documents.run.close()
-
-
 def test_a_file_that_grows_is_read_as_its_frames_are_announced(tmp_path):
     frames, reader, documents = frames_of(20), Reader(), Documents(tmp_path, "a.bin")
+    frames[6:9] = 0
     for start, stop in ((0, 3), (3, 11), (11, 20)):
         write_rigaku(tmp_path / "a.bin", frames[start:stop], first=start)
         with (tmp_path / "a.bin").open("ab") as file:
@@ -109,23 +88,9 @@ def test_a_file_that_grows_is_read_as_its_frames_are_announced(tmp_path):
         documents.announce(start, stop)
         check(documents.take(reader), frames, reader, range(start, stop))
         os.truncate(tmp_path / "a.bin", os.path.getsize(tmp_path / "a.bin") - 3)
-    assert [*reader.frames] == [4, 9, 14, 19]
-    documents.run.close()
-
-
-def test_each_exposure_has_its_frames_and_frames_that_were_not_announced_are_missing(tmp_path):
-    frames, reader = frames_of(30), Reader()
-    write_rigaku(tmp_path / "a.bin", frames)
-    documents = Documents(tmp_path, "a.bin", n=10)
-    documents.announce(0, 4)
-    documents.announce(7, 30)
-    assert documents.run.n_events == 3
-    check(documents.take(reader, until=10), frames, reader, [0, 1, 2, 3, 7, 8, 9])
-    documents.run.skip(20)
-    reader.frames.clear()
-    check(documents.take(reader, first=20), frames, reader, range(20, 30))
-    assert [*reader.frames] == [4, 9]
-    np.testing.assert_array_equal(reader.frames[9], frames[29])
+    assert [*reader.frames] == [4, 9, 14, 19] and documents.run.n_read == documents.run.n_passed == 20
+    for number, frame in reader.frames.items():
+        np.testing.assert_array_equal(frame, frames[number])
     documents.run.close()
 
 
@@ -167,22 +132,18 @@ def test_documents_of_the_rigaku_at_aps_8id_i(tmp_path):
     """Resource and Datum as its class of classic ophyd composes them, with a file of two points."""
     frames, reader = frames_of(12), Reader()
     write_rigaku(tmp_path / "a.bin", frames)
-    run, bundle = Run(KEYS, [tmp_path]), compose_run()
-    image = {"source": "x", "dtype": "array", "shape": list(MODULE), "external": "FILESTORE:"}
-    data, described = {"n": 6, "t": 1e-5}, {"dtype": "number", "shape": [], "source": "x"}
-    settings = {"data": data, "timestamps": dict.fromkeys(data, 0.0), "data_keys": dict.fromkeys(data, described)}
-    configuration = {"det": settings}
-    primary = bundle.compose_descriptor(name="primary", data_keys={"det": image}, configuration=configuration)
+    run, made = Run(KEYS, [tmp_path]), Flight()
+    primary = made.stream("primary", {"det": image(*MODULE, external="FILESTORE:")}, n=6, t=1e-5)
     resource, datum, _ = compose_resource(
         spec="RIGAKU", root="/", resource_path=str(tmp_path / "a.bin")[1:], resource_kwargs={"frames_per_point": 6}
     )
-    documents = [("start", bundle.start_doc), ("descriptor", primary.descriptor_doc), ("resource", resource)]
+    made.append(("resource", resource))
     for index in range(2):
         point = datum(datum_kwargs={"index": index})
-        event = primary.compose_event(data={"det": point["datum_id"]}, timestamps={"det": 0.0})
-        documents += [("datum", point), ("event", event)]
-    for name, doc in documents:
-        run(name, doc)
+        made.append(("datum", point))
+        made.event(primary, det=point["datum_id"])
+    for document in made:
+        run(*document)
     taken = Documents.take(type("Taken", (), {"run": run}), reader)
     check(taken, frames, reader, range(12))
     run.close()

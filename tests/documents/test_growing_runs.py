@@ -1,9 +1,12 @@
 """How long a follower waits."""
 
+import pytest
+
 from ainerd.documents import Quiet
 
 
-def test_silence_counts_while_somebody_looks(monkeypatch):
+@pytest.mark.fault("The agent and the RunEngine are suspended for an hour", "The run in progress is not ended")
+def test_a_process_that_was_suspended_ends_no_run(monkeypatch):
     now = [50.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     quiet, silences = Quiet(), []

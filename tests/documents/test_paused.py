@@ -8,15 +8,13 @@ import pytest
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
-from event_model import compose_run, compose_stream_resource
 
 from ainerd.config import Detector
-from ainerd.documents import FrameError, Run, documents_of
+from ainerd.documents import Run, documents_of
 from ainerd.server import open_catalog
+from tests.documents.flights import NUMBER, Flight, image
 
 PIXELS = np.arange(4)
-NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
-IMAGE = {"dtype": "array", "dtype_numpy": "<u2", "source": "sim", "external": "STREAM:"}
 
 
 def exposures(run, documents, key="x", pixels=PIXELS):
@@ -66,39 +64,14 @@ def test_an_event_that_is_taken_again_after_a_pause_moves_no_frames(tmp_path, pl
         assert positions == pytest.approx([0.0, 1.0, 2.0, 3.0])
 
 
-def streams(folder, n, *, per_index, scalars=()):
-    """Yield a bundle and the documents that describe its streams: primary with x, and `n` frames of a detector."""
+def streams(folder, n, *, per_index, scalars=(), **settings):
+    """Return a run, its streams primary, of x, and det, of a detector, and the file of its `n` frames."""
     with h5py.File(folder / "frames.h5", "w") as file:
-        file["data"] = np.arange(n, dtype=np.uint16)[:, None, None] * np.ones((1, 2, 2), np.uint16)
-        file["numbers"] = np.arange(n)
-    bundle = compose_run()
-    x = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER})
-    keys = {"det": IMAGE | {"shape": [per_index, 2, 2]}, **dict.fromkeys(scalars, NUMBER)}
-    det = bundle.compose_descriptor(name="det", data_keys=keys)
-    resource = compose_stream_resource(
-        mimetype="application/x-hdf5",
-        uri=f"file://localhost{folder / 'frames.h5'}",
-        data_key="det",
-        parameters={"dataset": "data"},
-    ).stream_resource_doc
-    resource["run_start"] = bundle.start_doc["uid"]
-    begun = [("start", bundle.start_doc), ("descriptor", x.descriptor_doc), ("descriptor", det.descriptor_doc)]
-    return bundle, x, det, [*begun, ("stream_resource", resource)]
-
-
-def datum(det, documents, first, last, number):
-    """Announce indices first … last - 1; the sequence number of the first one is `number`, 0 if it is not known."""
-    numbers = {"start": number, "stop": number + last - first if number else 0}
-    doc = {"uid": f"d{len(documents)}", "descriptor": det.descriptor_doc["uid"], "seq_nums": numbers}
-    documents.append(
-        ("stream_datum", doc | {"stream_resource": documents[3][1]["uid"], "indices": {"start": first, "stop": last}})
-    )
-
-
-def at(stream, documents, x, number=None):
-    time = 100.0 + len(documents)
-    event = stream.compose_event(data={"x": x}, timestamps={"x": time}, time=time, seq_num=number)
-    documents.append(("event", event))
+        file["d"] = np.arange(n, dtype=np.uint16)[:, None, None] * np.ones((1, 2, 2), np.uint16)
+    run = Flight()
+    x = run.stream("primary", {"x": NUMBER})
+    det = run.stream("det", {"det": image(per_index, 2, 2), **dict.fromkeys(scalars, NUMBER)}, **settings)
+    return run, x, det, run.file(folder / "frames.h5")
 
 
 @pytest.mark.fault(
@@ -106,41 +79,27 @@ def at(stream, documents, x, number=None):
 )
 @pytest.mark.parametrize("after", [False, True])
 def test_other_events_of_primary_do_not_move_the_positions_of_flights(tmp_path, after):
-    bundle, x, det, documents = streams(tmp_path, 6, per_index=2)
+    run, x, det, file = streams(tmp_path, 6, per_index=2)
     if not after:
-        at(x, documents, 9.0)  # of an alignment
-        at(x, documents, 1.0)
+        run.event(x, x=9.0)  # of an alignment
+        run.event(x, x=1.0)
     for i in range(3):
-        datum(det, documents, i, i + 1, i + 1)
+        run.frames(file, det, i, i + 1, i + 1)
         if not after and i == 1:
-            at(x, documents, 8.0)
+            run.event(x, x=8.0)
         if i < 2 or after:
-            at(x, documents, float(i + (1 if after else 2)))
-    documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
+            run.event(x, x=float(i + (1 if after else 2)))
+    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), run.stop())
     assert [len(event) for event in frames] == [2, 2, 2] and positions == [1.0, 2.0, 3.0]
-
-
-@pytest.mark.parametrize("number", ["", "/numbers"])
-def test_each_flight_has_the_position_before_it(tmp_path, number):
-    bundle, x, det, documents = streams(tmp_path, 6, per_index=2)
-    for i in range(3):
-        at(x, documents, float(i))
-        datum(det, documents, i, i + 1, i + 1)
-    documents.append(("stop", bundle.compose_stop()))
-    run = Run(Detector(image="det", frame_number=number), [tmp_path])
-    frames, positions = exposures(run, documents)
-    assert [len(event) for event in frames] == [2, 2, 2] and positions == [0.0, 1.0, 2.0]
 
 
 def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed(tmp_path):
     for positions in ([1.0, 2.0], [1.0, 2.0, 2.5], [4.0]):
-        bundle, x, det, documents = streams(tmp_path, 4, per_index=2)
+        run, x, det, file = streams(tmp_path, 4, per_index=2)
         for position in positions:
-            at(x, documents, position)
-        datum(det, documents, 0, 2, 0)
-        documents.append(("stop", bundle.compose_stop()))
-        _, places = exposures(Run(Detector(image="det"), [tmp_path]), documents)
+            run.event(x, x=position)
+        run.frames(file, det, 0, 2, 0)
+        _, places = exposures(Run(Detector(image="det"), [tmp_path]), run.stop())
         assert places == {1: [4.0, 4.0], 2: [1.0, 2.0], 3: [None, None]}[len(positions)]
 
 
@@ -149,19 +108,17 @@ def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed
     "An exposure that was whole counts; of one that was interrupted the frames of the second time count",
 )
 def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
-    configured = Detector(image="det", n_frames="n")
+    configured = Detector(image="det", n_frames="num")
     for first, position in (((0, 3), 1.0), ((0, 2), 1.5)):  # the frames of the first attempt
-        bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
-        documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
-        at(x, documents, 1.0)
-        datum(det, documents, *first, 1)
-        at(x, documents, 1.5)
+        run, x, det, file = streams(tmp_path, 9, per_index=1, num=3)
+        run.event(x, x=1.0)
+        run.frames(file, det, *first, 1)
+        run.event(x, x=1.5)
         for i in range(3):  # again, frame by frame
-            datum(det, documents, first[1] + i, first[1] + i + 1, 1 + i)
-        at(x, documents, 2.0)
-        datum(det, documents, first[1] + 3, first[1] + 6, 4)
-        documents.append(("stop", bundle.compose_stop()))
-        frames, positions = exposures(Run(configured, [tmp_path]), documents)
+            run.frames(file, det, first[1] + i, first[1] + i + 1, 1 + i)
+        run.event(x, x=2.0)
+        run.frames(file, det, first[1] + 3, first[1] + 6, 4)
+        frames, positions = exposures(Run(configured, [tmp_path]), run.stop())
         begin = 0 if position == 1.0 else 2
         assert [[x[0] for x in event] for event in frames] == [
             [begin, begin + 1, begin + 2], [first[1] + i for i in (3, 4, 5)]
@@ -169,36 +126,13 @@ def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
         assert positions == [position, 2.0]
 
 
-def test_a_flight_that_begins_again_in_its_middle_is_refused(tmp_path):
-    bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
-    documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
-    at(x, documents, 1.0)
-    datum(det, documents, 0, 2, 1)
-    datum(det, documents, 2, 5, 2)
-    documents.append(("stop", bundle.compose_stop()))
-    with pytest.raises(FrameError, match="the detector began again before frame 2"):
-        exposures(Run(Detector(image="det", n_frames="n"), [tmp_path]), documents)
-
-
 @pytest.mark.fault(
     "A plan breaks off between the frames of an event and its readings", "The exposure has no position, not another one"
 )
 def test_frames_whose_event_never_came_have_no_position(tmp_path):
-    bundle, _, det, documents = streams(tmp_path, 4, per_index=2, scalars=["x"])
-    datum(det, documents, 0, 1, 1)
-    at(det, documents, 1.0)
-    datum(det, documents, 1, 2, 2)
-    documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
+    run, _, det, file = streams(tmp_path, 4, per_index=2, scalars=["x"])
+    run.frames(file, det, 0, 1, 1)
+    run.event(det, x=1.0)
+    run.frames(file, det, 1, 2, 2)
+    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), run.stop())
     assert [len(event) for event in frames] == [2, 2] and positions == [1.0, None]
-
-
-def test_events_without_frames_are_missing(tmp_path):
-    bundle, _, det, documents = streams(tmp_path, 4, per_index=2, scalars=["x"])
-    for i in range(3):
-        if i < 2:
-            datum(det, documents, i, i + 1, i + 1)
-        at(det, documents, float(i))
-    documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
-    assert [len(event) for event in frames] == [2, 2, 0] and positions == [0.0, 1.0, 2.0]

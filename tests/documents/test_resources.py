@@ -1,56 +1,48 @@
 """Frames as classic ophyd announces them: a Resource, a Datum for each event, and the datum's id in the event."""
 
-from pathlib import Path
-
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
-from bluesky import RunEngine
-from bluesky.plans import count
-from event_model import RunRouter, compose_run
+from event_model import RunRouter
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
+from tests.documents.flights import NUMBER, Flight, image
 
 KEYS = Detector(image="lambda750k_image", n_frames="lambda750k_cam_num_images")
 PIXELS = np.array([3, 0, 11])
 N, POINTS = 20, 3
 
 
+@pytest.fixture
+def movie(tmp_path):
+    """Sixty frames of 3 × 4, and their file."""
+    frames = np.random.default_rng(0).poisson(1.0, (60, 3, 4)).astype(np.uint16)
+    (tmp_path / "frames").mkdir()
+    with h5py.File(tmp_path / "frames" / "a b_000000.h5", "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=frames, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4"))
+    return frames
+
+
 def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True, per_point=N):
     """Of `count(num=3)` with ophyd's Lambda750kCam and HDF5Plugin, as ophyd 1.11 and bluesky 1.15 emit them."""
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    image = {"dtype": "array", "shape": shape, "source": "PV:LAMBDA:", "external": "FILESTORE:"}
-    configuration = {"data": {"lambda750k_cam_num_images": N}, "timestamps": {}, "data_keys": {}}
-    detector = bundle.compose_descriptor(
-        name="primary",
-        data_keys={"lambda750k_image": image, "x": {"dtype": "number", "shape": [], "source": "sim"}},
-        configuration={"lambda750k": configuration},
-        object_keys={"lambda750k": ["lambda750k_image"], "x": ["x"]},
-    )
-    resource = bundle.compose_resource(
-        spec=spec,
-        root="/",
-        resource_path=str(tmp_path / "frames" / "a b_000000.h5").lstrip("/"),
-        resource_kwargs={"frame_per_point": per_point},
-    )
-    yield "resource", resource.resource_doc
-    yield "descriptor", detector.descriptor_doc
+    made, path = Flight(), str(tmp_path / "frames" / "a b_000000.h5").lstrip("/")
+    kwargs = {"frame_per_point": per_point}
+    resource = made.run.compose_resource(spec=spec, root="/", resource_path=path, resource_kwargs=kwargs)
+    made.append(("resource", resource.resource_doc))
+    detector = described(made, shape, N)
     for point in range(POINTS):
         datum = resource.compose_datum(datum_kwargs={"point_number": point})
-        if explained:
-            yield "datum", datum
-        yield (
-            "event",
-            detector.compose_event(
-                data={"lambda750k_image": datum["datum_id"], "x": 10.0 + point},
-                timestamps={"lambda750k_image": 100.0 + point, "x": 100.0 + point},
-                filled={"lambda750k_image": False},
-            ),
-        )
-    yield "stop", bundle.compose_stop()
+        made += [("datum", datum)] * explained
+        made.event(detector, time=100.0 + point, lambda750k_image=datum["datum_id"], x=10.0 + point)
+    return made.stop()
+
+
+def described(made, shape, n):
+    """Describe a detector of classic ophyd, with `n` frames configured, and a motor."""
+    keys = {"lambda750k_image": image(*shape, external="FILESTORE:"), "x": NUMBER}
+    return made.stream("primary", keys, lambda750k_cam_num_images=n)
 
 
 def taken(docs, tmp_path):
@@ -86,13 +78,12 @@ def test_a_number_of_frames_per_event_is_needed(tmp_path, movie, per_point):
     assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
 
 
-def test_documents_from_the_agents_router_are_read_too(tmp_path, movie, lambda750k):
+def test_documents_from_the_agents_router_are_read_too(tmp_path, movie):
     docs = []
     router = RunRouter([lambda name, doc: ([lambda *document: docs.append(document)], [])])
-    RunEngine({}, context_managers=[])(count([lambda750k], POINTS), router)
+    for document in documents(tmp_path, shape=[N, 3, 4]):
+        router(*document)
     assert "datum_page" in [name for name, _ in docs]
-    (resource,) = [doc for name, doc in docs if name == "resource"]
-    (tmp_path / "frames" / "a b_000000.h5").rename(Path("/", resource["resource_path"]))
     run, frames = taken(docs, tmp_path)
     assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
     assert (run.frame_shape, run.n_event, run.n_events) == ((3, 4), N, POINTS)
@@ -115,25 +106,16 @@ def series(tmp_path, spec, datums, shape, n=N):
                         "entry/data/data", data=part, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4")
                     )
                 data[f"data_{k:06d}"] = h5py.ExternalLink(name, "/entry/data/data")
-    bundle = compose_run()
-    image = {"dtype": "array", "shape": shape, "source": "PV:EIGER:", "external": "FILESTORE:"}
-    detector = bundle.compose_descriptor(
-        name="primary", object_keys={"lambda750k": ["lambda750k_image"], "x": ["x"]},
-        data_keys={"lambda750k_image": image, "x": {"dtype": "number", "shape": [], "source": "sim"}},
-        configuration={"lambda750k": {"data": {"lambda750k_cam_num_images": n}, "timestamps": {}, "data_keys": {}}},
-    )  # fmt: skip
-    resource = bundle.compose_resource(
-        spec=spec, root="/", resource_path=str(tmp_path / "eiger").lstrip("/"), resource_kwargs={"images_per_file": 8}
-    )
-    docs = [("start", bundle.start_doc), ("resource", resource.resource_doc), ("descriptor", detector.descriptor_doc)]
+    made, path = Flight(), str(tmp_path / "eiger").lstrip("/")
+    kwargs = {"images_per_file": 8}
+    resource = made.run.compose_resource(spec=spec, root="/", resource_path=path, resource_kwargs=kwargs)
+    made.append(("resource", resource.resource_doc))
+    detector = described(made, shape, n)
     for point, options in enumerate(datums):
         datum = resource.compose_datum(datum_kwargs=options)
-        event = detector.compose_event(
-            data={"lambda750k_image": datum["datum_id"], "x": 10.0 + point}, filled={"lambda750k_image": False},
-            timestamps={"lambda750k_image": 1.0, "x": 1.0},
-        )  # fmt: skip
-        docs += [("datum", datum), ("event", event)]
-    return [*docs, ("stop", bundle.compose_stop())], movies.reshape(4, N, -1)[:, :, PIXELS]
+        made.append(("datum", datum))
+        made.event(detector, lambda750k_image=datum["datum_id"], x=10.0 + point)
+    return made.stop(), movies.reshape(4, N, -1)[:, :, PIXELS]
 
 
 @pytest.mark.parametrize("shape", [[N, 3, 4], [3, 4]])
@@ -178,21 +160,3 @@ def test_each_event_has_its_frames_at_their_places(tmp_path, movie, kind):
         for event in range(POINTS) for row, place in enumerate(places[event]) if place < N
     ]  # fmt: skip
     assert placed == expected and run.n_events == POINTS
-
-
-@pytest.mark.parametrize("spec", ["AD_EIGER2", "AD_EIGER_SLICE"])
-def test_the_series_of_an_eiger_may_have_numbers(tmp_path, spec):
-    docs, movies = series(tmp_path, spec, [{"seq_id": 8}, {"seq_id": 9}], [N, 3, 4])
-    for seq_id in (8, 9):
-        with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "a") as file:
-            file[UNIQUE] = [*range(1, 12), *range(13, 22)]
-    run, frames = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
-    for name, doc in docs:
-        run(name, doc)
-    for first, block in run.blocks(PIXELS):
-        frames += [(first + k, x) for k, x in enumerate(block.tolist())]
-    run.close()
-    places = [*range(11), *range(12, 20)]
-    assert frames == [
-        (event * N + place, movies[event + 1, row].tolist()) for event in (0, 1) for row, place in enumerate(places)
-    ]

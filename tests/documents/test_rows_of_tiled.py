@@ -3,15 +3,14 @@
 import h5py
 import numpy as np
 import pytest
-from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.documents import Run, documents_of
 from ainerd.runs import write_run
 from ainerd.server import open_catalog
+from tests.documents.flights import NUMBER, Flight, image
 
 PIXELS = np.arange(6)
-NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
 
 
 @pytest.fixture(scope="module")
@@ -23,25 +22,12 @@ def scan(folder, rows, *, n_frames):
     """Documents of a scan whose events are stored as `rows` (number, x, time); frame i, from 0, holds i everywhere."""
     with h5py.File(folder / "f.h5", "w") as file:
         file["d"] = np.repeat(np.arange(n_frames, dtype="u2"), 6).reshape(n_frames, 2, 3)
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    image = {"dtype": "array", "dtype_numpy": "<u2", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
-    described = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER, "det": image})
-    yield "descriptor", described.descriptor_doc
-    resource = bundle.compose_stream_resource(
-        mimetype="application/x-hdf5", uri=f"file://localhost{folder}/f.h5", data_key="det",
-        parameters={"dataset": "d", "swmr": False, "chunk_shape": [1, 2, 3]},
-    )  # fmt: skip
-    yield "stream_resource", resource.stream_resource_doc
-    indices, numbers = {"start": 0, "stop": n_frames}, {"start": 1, "stop": n_frames + 1}
-    yield "stream_datum", resource.compose_stream_datum(indices, numbers, described.descriptor_doc)
+    run = Flight()
+    stream = run.stream("primary", {"x": NUMBER, "det": image(1, 2, 3)})
+    run.frames(run.file(folder / "f.h5", chunk_shape=[1, 2, 3]), stream, 0, n_frames)
     for number, x, time_s in rows:
-        yield "event", {
-            "uid": f"{bundle.start_doc['uid']}/{number}/{time_s}", "descriptor": described.descriptor_doc["uid"],
-            "time": time_s, "seq_num": number, "data": {"x": x}, "timestamps": {"x": time_s}, "filled": {},
-        }  # fmt: skip
-    n = max(number for number, *_ in rows)
-    yield "stop", {**bundle.compose_stop(), "num_events": {"primary": n}}
+        run.event(stream, time=time_s, seq_num=number, x=x)
+    return run.stop(num_events={"primary": max(number for number, *_ in rows)})
 
 
 def read(documents, folder):
@@ -61,24 +47,17 @@ def read(documents, folder):
     ids=["steady clock", "clock that jumps"],
 )
 def test_rows_are_ordered_by_their_numbers(raw, tmp_path, order, times):
-    documents = list(scan(tmp_path, [(n, 10.0 * n, float(times[n - 1])) for n in order], n_frames=4))
+    documents = scan(tmp_path, [(n, 10.0 * n, float(times[n - 1])) for n in order], n_frames=4)
     write_run(raw, documents)
     uid = documents[0][1]["uid"]
     expected = [(n, 10.0 * n, n - 1) for n in (1, 2, 3, 4)]
     assert read(documents_of(raw[uid]), tmp_path) == expected
 
 
-def test_an_event_that_is_stored_twice_counts_once(raw, tmp_path):
-    rows = [(3, 30.0, 3.0), (1, 10.0, 1.0), (3, 30.0, 3.0), (2, 20.0, 2.0)]
-    documents = list(scan(tmp_path, rows, n_frames=3))
-    write_run(raw, documents)
-    assert read(documents_of(raw[documents[0][1]["uid"]]), tmp_path) == [(n, 10.0 * n, n - 1) for n in (1, 2, 3)]
-
-
 def test_after_a_pause_the_frames_of_the_first_time_count(raw, tmp_path):
     """The RunEngine took events 2 and 3 again: the frames of the first time count, as in `Run`."""
     taken = [(1, 10.0, 1.0), (2, 20.0, 2.0), (3, 30.0, 3.0), (2, 21.0, 4.0), (3, 31.0, 5.0), (4, 40.0, 6.0)]
-    documents = list(scan(tmp_path, taken, n_frames=6))
+    documents = scan(tmp_path, taken, n_frames=6)
     write_run(raw, documents)
     expected = [(1, 10.0, 0), (2, 20.0, 1), (3, 30.0, 2), (4, 40.0, 5)]
     uid = documents[0][1]["uid"]
@@ -87,32 +66,16 @@ def test_after_a_pause_the_frames_of_the_first_time_count(raw, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*concat")
 @pytest.mark.parametrize("method", ["stack", "concat"])
-@pytest.mark.parametrize("has_events", [False, True])
-def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method, has_events):
+def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method):
     """As by the TiledWriter of bluesky_tiled_plugins, and by the older one of bluesky: 3 indices of 4 frames."""
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["d"] = np.repeat(np.arange(12, dtype="u2"), 6).reshape(12, 2, 3)
-    bundle = compose_run()
-    image = {"dtype": "array", "dtype_numpy": "<u2", "shape": [4, 2, 3], "source": "sim", "external": "STREAM:"}
-    described = bundle.compose_descriptor(
-        name="primary", data_keys={"det": image} | ({"x": NUMBER} if has_events else {})
-    )
-    resource = bundle.compose_stream_resource(
-        mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/f.h5", data_key="det",
-        parameters={"dataset": "d", "swmr": False, "chunk_shape": [1, 2, 3], "join_method": method},
-    )  # fmt: skip
-    readings = [{"data": {"x": i}, "timestamps": {"x": i}, "seq_num": i} for i in (1, 2, 3) if has_events]
-    numbers = {"start": 0, "stop": 3}, {"start": 1, "stop": 4}
-    documents = [
-        ("start", bundle.start_doc),
-        ("descriptor", described.descriptor_doc),
-        ("stream_resource", resource.stream_resource_doc),
-        *[("event", described.compose_event(**each)) for each in readings],
-        ("stream_datum", resource.compose_stream_datum(*numbers, described.descriptor_doc)),
-        ("stop", bundle.compose_stop()),
-    ]
-    write_run(raw, documents)
-    for each in (documents, documents_of(raw[bundle.start_doc["uid"]])):
+    documents = Flight()
+    stream = documents.stream("primary", {"det": image(4, 2, 3)})
+    file = documents.file(tmp_path / "f.h5", chunk_shape=[1, 2, 3], join_method=method)
+    documents.frames(file, stream, 0, 3)
+    write_run(raw, documents.stop())
+    for each in (documents, documents_of(raw[documents[0][1]["uid"]])):
         run = Run(Detector(image="det"), [tmp_path])
         for name, doc in each:
             run(name, doc)

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-import time
+from dataclasses import replace
 from datetime import datetime
 
 import h5py
@@ -16,7 +16,6 @@ from ainerd.documents import FrameError, Run
 from ainerd.server import open_catalog
 from ainerd.sources import Intake
 from ainerd_folder import AcquisitionFiles, Folder, folder_documents
-from ainerd_folder import _folder as folder_module
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
 from tests.waiting import until
 
@@ -103,21 +102,12 @@ def test_the_documents_have_the_contents_of_the_files(tmp_path):
     assert acquisition(files.folder, tmp_path).uid == run.uid
 
 
-def test_rows_of_a_record_may_end_with_a_comma(tmp_path):
+def test_rows_of_a_record_may_end_with_a_comma_and_a_header_may_come_again(tmp_path):
     head, *rows = RECORD.splitlines()
-    record = "\n".join([head, *(f"{row}," for row in rows)])
+    record = "\n".join([head, *(f"{row}," for row in rows[:15]), head, *(f"{row}," for row in rows[15:])])
     run = read(acquisition(write(tmp_path, record=record), tmp_path).documents(nothing), tmp_path)
     times, stress = run.series("stress")
     assert np.array_equal(stress, 90.0 + np.arange(11)) and np.allclose(times - BEGAN, np.arange(11))
-
-
-def test_a_header_that_comes_again_is_left_out(tmp_path):
-    head, *rows = RECORD.splitlines()
-    record = "\n".join([head, *rows[:15], head, *rows[15:]])
-    _, stress = read(acquisition(write(tmp_path, record=record), tmp_path).documents(nothing), tmp_path).series(
-        "stress"
-    )
-    assert np.array_equal(stress, 90.0 + np.arange(11))
 
 
 def test_a_name_may_hold_signs_of_an_address(tmp_path):
@@ -134,29 +124,20 @@ def test_a_record_with_dates(tmp_path):
     assert run.series("stress").tolist() == [[BEGAN + 1], [5.0]]
 
 
-@pytest.mark.parametrize(
-    ("began", "expected"), [(TIME, BEGAN), (1.7e9, 1.7e9), (None, 5e8 - 20 * 0.5), ("yesterday", FrameError)]
-)
+@pytest.mark.parametrize(("began", "expected"), [(TIME, BEGAN), (1.7e9, 1.7e9), (None, 5e8 - 20 * 0.5)])
 def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(tmp_path, began, expected):
     folder = write(tmp_path, metadata={k: v for k, v in METADATA.items() if k != "start_time"}, record="")
     if began is not None:
         write_metadata(folder / "A001_metadata.hdf", METADATA | {"start_time": began})
     os.utime(folder / "A001_metadata.hdf", (5e8, 5e8))
     os.utime(folder / "A001.h5", (5e8, 5e8))
-    documents = acquisition(folder, tmp_path).documents(nothing)
-    if expected is FrameError:
-        with pytest.raises(FrameError, match="start_time is not a time: 'yesterday'"):
-            list(documents)
-    else:
-        assert next(iter(documents))[1]["time"] == expected
+    assert next(acquisition(folder, tmp_path).documents(nothing))[1]["time"] == expected
 
 
 @pytest.mark.parametrize(
     ("count", "message"),
     [
         (lambda t: t + 2082844800, "goes from .* give dates if it counts from 1904"),
-        (lambda t: t / 86400 + 25569, "goes from .* or in days as Excel"),
-        (lambda t: 1000 * t, "goes from .* to .* s, the exposure from .* since 1970: set"),
         (lambda t: t - BEGAN, "goes from 0 to 9 s, .*: set acquisition.record_zero"),
         (lambda t: t - 1e7, None),  # of another time
     ],
@@ -174,66 +155,28 @@ def test_clocks_that_do_not_count_from_1970_are_named(tmp_path, caplog, count, m
         assert "has no row during the exposure: 'time_s' goes from" in caplog.text
 
 
-def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
-    run = read(acquisition(write(tmp_path, frames=FRAMES[:7]), tmp_path).documents(nothing), tmp_path)
-    assert run.stop_doc["exit_status"] == "abort" and run.stop_doc["reason"] == "7 of 20 frames"
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"metadata": METADATA | {"sample/position_x": (1.0, "deg")}},
-            "'deg' cannot be converted to 'mm'",
-        ),
+        ({"metadata": METADATA | {"sample/position_x": (1.0, "deg")}}, "'deg' cannot be converted to 'mm'"),
         ({"metadata": METADATA | {"start_time": "yesterday"}}, "start_time is not a time: 'yesterday'"),
         ({"frames": FRAMES[0]}, "expected \\(frames, rows, columns\\)"),
         ({"record": "t,stress_Pa\n1,2\n"}, "has no column 'time_s'"),
-        (
-            {"record": "time_s,stress_Pa\nnoon,2\n"},
-            "rheo.csv, line 2, column 'time_s': 'noon' is no date such as 2026-.*: another style",
-        ),
-        (
-            {"record": "Temp_°C\n1\n".encode("latin-1")},
-            "has no column 'time_s': line 1 has 'Temp_.C', which is not UTF-8",
-        ),
-        (
-            {"record": RECORD + "time_s,stress_Pa\n540,high\n"},
-            "line 43, column 'stress_Pa': 'high' is no number .*: a footer",
-        ),
-        (
-            {"record": RECORD.replace(",", ",0,").replace("time_s,0", "time_s")},
-            "line 2: '500,0,80' has 3 fields, and the header has 2 names: write numbers with a decimal point",
-        ),
+        ({"record": "time_s,stress_Pa\nnoon,2\n"}, "line 2, column 'time_s': 'noon' is no date"),
+        ({"record": "Temp_°C\n1\n".encode("latin-1")}, "line 1 has 'Temp_.C', which is not UTF-8"),
         ({"record": RECORD + "540,1,100.5\n"}, "line 42: '540,1,100.5' has 3 fields"),
         ({"record": RECORD.replace("time_s", "stress_Pa,time_s")}, "has 2 columns 'stress_Pa'"),
-        (
-            {"record": RECORD.replace("\n", "\n\ns,Pa\n", 1)},
-            "line 3, column 'time_s': 's' is no number .*: a second header",
-        ),
+        ({"record": RECORD.replace("\n", "\n\ns,Pa\n", 1)}, "line 3, column 'time_s': 's' .*: a second header"),
         ({"record": RECORD + "End of data,\n"}, "line 42, column 'time_s': 'End of data' is no number .*: a footer"),
         ({"record": RECORD.replace(",95", ",OVER")}, "line 17, column 'stress_Pa': 'OVER' .*: text among the values"),
-        ({"record": RECORD.replace("50", "20.11.2026 10:0")}, "line 2, column 'time_s': '20.11.2026 10:00' is no"),
         (
             {"record": "time_s,stress_Pa\n2026-08-03T12:00:01+02:00,5\n2026-08-03T12:00:02,6\n"},
             "some dates of 'time_s' have a time zone and others have none",
         ),
         ({"record": RECORD + "0,900\n"}, "line 42: the times go back by 539 s, so another interval begins"),
         ({"metadata": {k: x for k, x in METADATA.items() if k != "rheometer/clock"}}, "has no /entry/rheometer/clock"),
-        ({"metadata": METADATA | {"rheometer/clock": np.nan}}, "has no /entry/rheometer/clock"),
-        (
-            {"metadata": METADATA | {"instrument/bluesky/num_images": np.inf}},
-            "num_images is inf, expected a whole number",
-        ),
-        (
-            {"metadata": METADATA | {"instrument/bluesky/num_images": "20"}},
-            "num_images is '20', expected a whole number",
-        ),
-        (
-            {"metadata": METADATA | {"instrument/detector_1/frame_time": np.nan}},
-            "frame_time is nan, expected a positive time",
-        ),
-        ({"metadata": METADATA | {"start_time": np.inf}}, "start_time is not a time: inf"),
+        ({"metadata": METADATA | {N_IMAGES: "20"}}, "num_images is '20', expected a whole number"),
+        ({"metadata": METADATA | {FRAME_TIME: np.nan}}, "frame_time is nan, expected a positive time"),
     ],
 )
 def test_impossible_files_are_named(tmp_path, change, message):
@@ -243,7 +186,7 @@ def test_impossible_files_are_named(tmp_path, change, message):
 
 
 @pytest.mark.fault("The metadata of an acquisition link to a file outside the allowed folders", "It is not read")
-@pytest.mark.parametrize("how", ["link of HDF5", "link of the file system"])
+@pytest.mark.parametrize("how", ["link of HDF5", "link of the file system", "link to frames"])
 def test_nothing_outside_the_roots_is_read(tmp_path, how):
     root, outside = tmp_path / "data", tmp_path / "secret.h5"
     folder = write(root)
@@ -253,6 +196,9 @@ def test_nothing_outside_the_roots_is_read(tmp_path, how):
         with h5py.File(metadata, "a") as file:
             del file["entry/sample"]
             file["entry/sample"] = h5py.ExternalLink(str(outside), "/entry/sample")
+    elif how == "link to frames":
+        frames = (folder / "A001.h5").rename(tmp_path / "frames.h5")
+        (folder / "A001.h5").symlink_to(frames)
     else:
         metadata.unlink()
         metadata.symlink_to(outside)
@@ -292,9 +238,7 @@ def names(got):
 
 
 @pytest.mark.fault("An acquisition's files are still being written", "It is read once they are closed")
-def test_an_acquisition_is_found_once_it_is_complete(follow, tmp_path, monkeypatch):
-    looks, look = [], Folder.look
-    monkeypatch.setattr(Folder, "look", lambda self: (looks.append(1), look(self))[1])
+def test_an_acquisition_is_found_once_it_is_complete(follow, tmp_path):
     got = follow(late_s=60.0)
     folder = tmp_path / "A001"
     folder.mkdir()
@@ -303,18 +247,15 @@ def test_an_acquisition_is_found_once_it_is_complete(follow, tmp_path, monkeypat
         file.swmr_mode = True
         write_metadata(folder / "A001_metadata.hdf", METADATA)
         (folder / "A001_rheo.csv").write_text(RECORD)
-        time.sleep(2 * folder_module.SETTLED_S)  # nothing changes for longer than files need to settle
-        n = len(looks)
-        until(lambda: len(looks) > n + 2)
-        assert not got
+        write(tmp_path, "A002")
+        until(lambda: names(got) == ["A002"])  # nothing changed for longer than files need to settle
         data.resize(20, axis=0)
         data[:] = FRAMES
-    until(lambda: got)
-    run = read(got[0], tmp_path)
-    assert run.n_ready == 20
-    n = len(looks)
-    until(lambda: len(looks) > n + 5)
-    assert names(got) == ["A001"]
+    until(lambda: len(got) == 2)
+    assert read(got[1], tmp_path).n_ready == 20
+    write(tmp_path, "A003")
+    until(lambda: len(got) > 2)
+    assert names(got) == ["A002", "A001", "A003"]
 
 
 def test_frames_or_a_record_that_never_come_are_not_waited_for(follow, tmp_path):
@@ -346,31 +287,16 @@ def test_a_damaged_acquisition_is_left_out_until_it_changes(follow, tmp_path, ca
     "The metadata of an acquisition hold impossible numbers, or raise any error",
     "It is named in the log; those behind it are read, also after a restart",
 )
-def test_a_poisoned_acquisition_does_not_stop_the_others(follow, tmp_path, caplog, monkeypatch):
+def test_a_poisoned_acquisition_does_not_stop_the_others(follow, tmp_path, caplog):
     for name, number in {"A001": np.nan, "A002": np.inf, "A003": -7}.items():
         write(tmp_path, name, metadata=METADATA | {N_IMAGES: number})
-    write(tmp_path, "A004", metadata=METADATA | {"sample/name": "a surprise"})
-    described = AcquisitionFiles._configuration
-
-    def raises(self):
-        if self.folder.name == "A004":
-            raise ZeroDivisionError("of any library")
-        return described(self)
-
-    monkeypatch.setattr(AcquisitionFiles, "_configuration", raises)
     for behind in ("A005", "A006"):  # each is found by a follower that has just started
         write(tmp_path, behind)
         with caplog.at_level(logging.WARNING):
             got = follow(late_s=0.1)
             until(lambda got=got, behind=behind: behind in names(got))
-    for name, why in {"A001": "num_images is nan", "A003": "num_images is -7", "A004": "ZeroDivisionError"}.items():
+    for name, why in {"A001": "num_images is nan", "A003": "num_images is -7"}.items():
         assert f"{name} is left out until it changes: " in caplog.text and why in caplog.text
-
-
-def test_no_number_of_frames_in_the_metadata_means_those_in_the_file(tmp_path):
-    for number in (0, -1):
-        folder = write(tmp_path, f"A{number}", metadata=METADATA | {N_IMAGES: number})
-        assert acquisition(folder, tmp_path).n_wanted == 20
 
 
 def with_events(root, name, n, metadata=METADATA, module=write_rigaku):
@@ -399,15 +325,6 @@ def test_files_of_events_are_acquisitions_of_a_rigaku(follow, tmp_path):
     assert resource["mimetype"] == "application/x-rigaku" and resource["uri"].endswith("A001/A001.bin")
 
 
-def test_files_of_events_outside_the_roots_are_not_read(tmp_path):
-    root = tmp_path / "data"
-    module = with_events(root, "A001", 6, module=write_rigaku_3m) / "A001.bin.003"
-    module.rename(tmp_path / "elsewhere.bin.003")
-    module.symlink_to(tmp_path / "elsewhere.bin.003")
-    with pytest.raises(FrameError, match="outside the allowed roots"):
-        list(acquisition(module.parent, root).documents(nothing))
-
-
 def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, place, tmp_path):
     folders = [write(tmp_path, name) for name in ("A003", "A001", "A002")]
     for i, folder in enumerate(folders):
@@ -423,16 +340,14 @@ def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, pl
     assert names(got) == ["A003", "A002"]
 
 
-def test_a_file_that_is_never_closed_is_read_at_last(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_module, "ABANDONED_S", 0.5)
+def test_a_file_that_is_never_closed_is_read_at_last(tmp_path):
     path = write(tmp_path) / "A001.h5"
     with h5py.File(tmp_path / "open.h5", "w", libver="latest") as file:
         file.create_dataset("entry/data/data", data=FRAMES[:9], maxshape=(None, 6, 8), chunks=(1, 6, 8))
         file.swmr_mode = True
         path.write_bytes((tmp_path / "open.h5").read_bytes())  # as its writer leaves it when it is killed
-    acquisitions, look = [], Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.1)
-    until(lambda: (acquisitions.extend(look.look()), acquisitions)[1])
-    run = read(acquisitions[0].documents(nothing), tmp_path)
+    left = replace(acquisition(path.parent, tmp_path), growing=True)  # as `Folder` takes it after ten minutes
+    run = read(left.documents(nothing), tmp_path)
     assert run.n_ready == 9 and run.stop_doc["reason"] == "9 of 20 frames; its writer did not close the file"
     assert len(np.concatenate([block.frames for block in run.blocks(np.arange(4))])) == 9
     run.close()

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from run_parts import Sums, Toy, movie, scan
 
 from ainerd.results import ResultStore
 from ainerd.runs import RecordedKeys
@@ -15,8 +16,8 @@ SLOW_S = 60.0
 STEPS = {
     "result requested": (ResultStore, "take", True),
     "result begun": (ResultStore, "take", False),
-    "frames pushed": ("analysis", "push", False),
-    "analysis done": ("analysis", "finish", False),
+    "frames pushed": (Sums, "push", False),
+    "analysis done": (Sums, "finish", False),
     "result complete": (ResultStore, "complete", False),
     "campaign informed": ("campaign", "answer", False),
 }
@@ -31,10 +32,10 @@ def catalogue(server, tmp_path):
 
 
 @pytest.fixture
-def worker_of(toy, worker_on):
+def worker_of(worker_on):
     """Starts a worker on some folder."""
     wanted = RecordedKeys(positions=("x",), series={"warmth": "temperature"}, readings={}, units={"x": "mm"})
-    return lambda store, folder: worker_on(toy(), store, folder, wanted)
+    return lambda store, folder: worker_on(Toy(), store, folder, wanted)
 
 
 def killed_at(work, owner, name, before):
@@ -58,12 +59,12 @@ def killed_at(work, owner, name, before):
     "The session is killed (-9) at each step from the start of a run to its result",
     "The next session continues: the run has one complete result",
 )
-def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of, catalogue, tmp_path, scanned, movies):
+def test_a_session_killed_at_any_step_leaves_one_result(campaign, worker_of, catalogue, tmp_path):
     uids = []
     for step, (owner, name, before) in STEPS.items():
         folder = tmp_path / step.replace(" ", "-")
         folder.mkdir()
-        documents = [(kind, dict(doc)) for kind, doc in scanned(movies(1, 2, 3), num_points=3)]
+        documents = [(kind, dict(doc)) for kind, doc in scan(movie(1, 2, 3), num_points=3)]
 
         def work(folder=folder, documents=documents):
             worker = worker_of(catalogue(), folder)
@@ -71,9 +72,7 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
                 worker(*document)
             worker.jobs.drain(SLOW_S)
 
-        if isinstance(owner, str):
-            owner = {"analysis": toy().analysis, "campaign": campaign}[owner]
-        killed_at(work, owner, name, before)
+        killed_at(work, campaign if owner == "campaign" else owner, name, before)
         worker = worker_of(catalogue(), folder)
         for document in documents:  # from Tiled
             worker(*document)

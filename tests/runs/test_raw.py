@@ -12,6 +12,7 @@ from ophyd.sim import det
 from ainerd.documents import MIMETYPES
 from ainerd.runs import write_backup, write_run
 from ainerd.server import open_catalog
+from tests.documents.flights import Flight, image
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +56,12 @@ def test_a_run_that_is_there_stays_as_it_is(raw, run, tmp_path):
 
 def flown(mimetype):
     """Documents of a run with two frames in a file of this type."""
-    bundle = compose_run()
-    key = {"dtype": "array", "shape": [4, 4], "source": "sim", "external": "STREAM:"}
-    primary = bundle.compose_descriptor(name="primary", data_keys={"det": key})
-    file = bundle.compose_stream_resource(
-        mimetype=mimetype, uri="file://localhost/a.bin", data_key="det", parameters={}
-    )
-    documents = [("start", bundle.start_doc), ("descriptor", primary.descriptor_doc)]
-    documents.append(("stream_resource", file.stream_resource_doc))
+    made = Flight()
+    primary = made.stream("primary", {"det": image(4, 4)})
+    file = made.file("/a.bin", mimetype=mimetype)
     for i in range(2):
-        datum = file.compose_stream_datum(indices={"start": i, "stop": i + 1})
-        documents.append(("stream_datum", {**datum, "descriptor": primary.descriptor_doc["uid"]}))
-    return [*documents, ("stop", bundle.compose_stop())]
+        made.frames(file, primary, i, i + 1)
+    return made.stop()
 
 
 @pytest.mark.fault("Tiled refuses a raw run", "It stays in the backup, and is named; the others are written")

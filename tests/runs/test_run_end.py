@@ -1,65 +1,59 @@
 """The progress and the end of a run: late frames, spoilt runs, and faults that the detector reports."""
 
+import threading
+import time
+
 import pytest
-from run_sinks import Sink, fed
+from run_parts import Sink, Toy, fed, flown, movie, scan
 
 from ainerd.config import Detector
 from ainerd.runs import RunInProgress
 
 
-@pytest.mark.parametrize(("unit", "seen"), [
-    ("run", [(0, 3), (1, 3), (2, 3), (3, 3), None]), ("event", [(0, 3), (1, 3), (2, 3), (3, 3), None]),
-])  # fmt: skip
-def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
-    technique = toy(unit=unit)
-    sink, progress, events = Sink(technique), [], []
-    run = RunInProgress(sink)
-    for name, doc in scanned(movies(1, 2, 3), num_points=3):
-        before = run.progress
+@pytest.mark.parametrize(("unit", "events"), [("run", [None] * 6), ("event", [1, 1, 2, 3, 4, 4])])
+def test_the_progress_is_that_of_the_run(unit, events):
+    run, progress = RunInProgress(Sink(Toy(unit=unit))), []
+    for name, doc in scan(movie(1, 2, 3), num_points=3):
         run(name, doc)
-        if name == "start":
-            assert before is None and run.progress is None
-        else:
-            progress.append(run.progress)
-            events.append(run.event)
-    assert progress[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
+        progress.append((run.progress, run.event))
+    assert [frames for frames, _ in progress[:-1]] == [None, (0, 3), (1, 3), (2, 3), (3, 3)]
+    assert [event for _, event in progress] == events
 
 
-@pytest.mark.parametrize(("late_s", "ended_s", "expected"), [(20, 5, 15), (20, 25, 0), (20, -30, 20), (0, 0, 0)])
-def test_at_the_end_of_a_run_late_frames_are_waited_for(toy, scanned, movies, monkeypatch, late_s, ended_s, expected):
-    technique, waits = toy(), []
-    sink = Sink(technique)
-    run = RunInProgress(sink, late_s=late_s)
-    monkeypatch.setattr("ainerd.runs._run.time.time", lambda: 5000.0)
-    advance = run._advance
-    monkeypatch.setattr(run, "_advance", lambda wait_s=None: waits.append(wait_s) or advance(0.0))
-    for name, doc in scanned(movies(1)):
-        run(name, {**doc, "time": 5000.0 - ended_s} if name == "stop" else doc)
-    assert waits == [None, None, expected] and len(sink.ended) == 1
+@pytest.mark.parametrize(("ended_s", "n_read"), [(0, 3), (60, 0)])
+def test_late_frames_are_waited_for_so_long_after_the_end_of_the_run(tmp_path, ended_s, n_read):
+    documents = list(flown(tmp_path, [1, 2, 3], exposures=1))
+    documents[-1][1]["time"] = time.time() - ended_s
+    path = (tmp_path / "frames.h5").rename(tmp_path / "later.h5")
+    late = threading.Timer(0.5, path.rename, [tmp_path / "frames.h5"])
+    late.start()
+    _, sink = fed(Toy(), documents, roots=[tmp_path], late_s=30.0)
+    late.join()
+    assert [unit.n_read for unit, _, _ in sink.ended] == [n_read]
 
 
 @pytest.mark.parametrize(
     ("status", "reason", "problem"),
     [("fail", "spoilt: no beam", "spoilt: no beam"), ("fail", "a crash", None), ("success", "spoilt", None)],
 )
-def test_a_run_that_its_plan_calls_spoilt_has_no_analysis(toy, scanned, movies, status, reason, problem):
+def test_a_run_that_its_plan_calls_spoilt_has_no_analysis(status, reason, problem):
     documents = [
         (name, {**doc, "reason": reason} if name == "stop" else doc)
-        for name, doc in scanned(movies(1, 2), status=status, num_points=2)
+        for name, doc in scan(movie(1, 2), status=status, num_points=2)
     ]
-    _, sink = fed(toy(), documents)
+    _, sink = fed(Toy(), documents)
     ((unit, analysis, _),) = sink.ended
     assert unit.problem == problem and (analysis is None) == (problem is not None)
 
 
 @pytest.mark.parametrize(("value", "claims"), [(0.0, True), (2.0, True), (3.0, False)])
-def test_a_fault_that_the_detector_reports_leaves_no_claim(toy, scanned, movies, value, claims):
-    documents = list(scanned(movies(1), temperatures=[value], num_points=1))
-    _, sink = fed(toy(p=0.01), documents, keys=Detector(image="det", flags={"temperature": 2.0}))
+def test_a_fault_that_the_detector_reports_leaves_no_claim(value, claims):
+    documents = list(scan(movie(1), temperatures=[value], num_points=1))
+    _, sink = fed(Toy(p=0.01), documents, keys=Detector(image="det", flags={"temperature": 2.0}))
     ((_, analysis, _),) = sink.ended
     fault = "the detector reports a fault: temperature is 3, above 2"
     assert (analysis.novelty_p, analysis.summary.get("no_claim")) == ((0.01, None) if claims else (None, fault))
     _, sink = fed(
-        toy(), list(scanned(movies(666), temperatures=[value])), keys=Detector(image="det", flags={"temperature": 2.0})
+        Toy(), list(scan(movie(666), temperatures=[value])), keys=Detector(image="det", flags={"temperature": 2.0})
     )
     assert sink.ended[0][0].problem == ("" if claims else f"{fault}; ") + "the number of the beast"

@@ -1,23 +1,21 @@
 """A run's frames reach its technique, unit by unit: without RunEngine and Tiled."""
 
-from unittest.mock import Mock
-
 import h5py
 import httpx
 import numpy as np
 import pytest
-from event_model import compose_run, compose_stream_resource
-from run_sinks import fed
+from run_parts import Growing, Sink, Sums, Toy, fed, flown, movie, scan, written
 
 from ainerd.config import Detector
 from ainerd.documents import Run
 from ainerd.results import Result
 from ainerd.technique import Series
+from tests.documents.flights import NUMBER, Flight, image
 
 
-def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
-    technique = toy()
-    run, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
+def test_a_run_is_one_analysis_of_all_its_frames():
+    technique = Toy()
+    run, sink = fed(technique, scan(movie(1, 2, 3), num_points=3))
     ((unit, analysis, closes),) = sink.ended
     assert analysis.arrays["sums"].tolist() == [1, 2, 3] and analysis.status == "complete" and closes
     assert analysis.arrays["temperature"].tolist() == [300, 301, 302]
@@ -27,9 +25,9 @@ def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
     assert made.seen == [1, 2, 3]  # readings are there while frames come
 
 
-def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
-    technique = toy(unit="event")
-    run, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
+def test_each_event_is_an_analysis_with_its_own_readings():
+    technique = Toy(unit="event")
+    run, sink = fed(technique, scan(movie(1, 2, 3), num_points=3))
     assert [unit.event for unit, _, _ in sink.ended] == [1, 2, 3]
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [2], [3]]
     assert [analysis.arrays["temperature"].tolist() for _, analysis, _ in sink.ended] == [[300], [301], [302]]
@@ -40,72 +38,37 @@ def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
     assert len({unit.key for unit, _, _ in sink.ended}) == 3 and len(run.results) == 3
 
 
-def test_each_unit_is_passed_on_once_when_its_position_is_known(toy, scanned, movies):
-    begun, technique = [], toy(unit="event")
+def test_each_unit_is_passed_on_once_when_its_position_is_known():
+    begun, technique = [], Toy(unit="event")
     there = {2: Result(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
-    documents = scanned(movies(1, 2, 3), num_points=3)
+    documents = scan(movie(1, 2, 3), num_points=3)
     _, sink = fed(technique, documents, on_begun=begun.append, there=there, positions=("x",))
     assert [unit.positions for unit in begun] == [{"x": 10}, {"x": 12}]
     assert [unit.key for unit in begun] == [unit.key for unit, _, _ in sink.ended]
-
-
-def test_an_event_that_fails_is_alone(toy, scanned, movies):
-    _, sink = fed(toy(unit="event"), scanned(movies(1, 666, 3), num_points=3))
-    assert [analysis is None for _, analysis, _ in sink.ended] == [False, True, False]
-    assert sink.ended[1][0].problem == "the number of the beast"
-
-
-def test_an_event_that_has_its_result_is_left_out(toy, scanned, movies):
-    there = {2: Result(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
-    technique = toy(unit="event")
-    _, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3), there=there)
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [3]]
     assert len(technique.made) == 2 and len(sink.begun) == 3
 
 
-def flown(folder, sums, *, exposures, num=None, readings=True):
-    """Documents of a detector that flies some times in a run, after x is read each time; all frames in one file."""
-    path = folder / "frames.h5"
-    with h5py.File(path, "w") as file:
-        file["data"] = np.array([[[x, 0, 0], [0, 0, 0]] for x in sums], float)
-    bundle = compose_run()
-    yield "start", bundle.start_doc
-    x = bundle.compose_descriptor(name="primary", data_keys={"x": {"dtype": "number", "shape": [], "source": "sim"}})
-    yield "descriptor", x.descriptor_doc
-    image = {"dtype": "array", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
-    configuration = {"det": {"data": {"num": num}, "timestamps": {}, "data_keys": {}}} if num else {}
-    det = bundle.compose_descriptor(
-        name="det", data_keys={"det": image}, configuration=configuration, object_keys={"det": ["det"]}
-    )
-    yield "descriptor", det.descriptor_doc
-    resource = compose_stream_resource(
-        mimetype="application/x-hdf5", uri=f"file://localhost{path}", data_key="det", parameters={"dataset": "data"}
-    )
-    yield "stream_resource", {**resource.stream_resource_doc, "run_start": bundle.start_doc["uid"]}
-    each = len(sums) // exposures
-    for i in range(exposures):
-        yield "event", x.compose_event(data={"x": 10.0 + i}, timestamps={"x": 99.0 + i}, time=100.0 + i)
-        for first in range(i * each, (i + 1) * each):
-            datum = {"uid": f"d{first}", "stream_resource": resource.stream_resource_doc["uid"]}
-            datum |= {"descriptor": det.descriptor_doc["uid"], "indices": {"start": first, "stop": first + 1}}
-            yield "stream_datum", datum | {"seq_nums": {"start": first + 1, "stop": first + 2}}
-    yield "stop", bundle.compose_stop()
+def test_an_event_that_fails_is_alone():
+    _, sink = fed(Toy(unit="event"), scan(movie(1, 666, 3), num_points=3))
+    assert [analysis is None for _, analysis, _ in sink.ended] == [False, True, False]
+    assert sink.ended[1][0].problem == "the number of the beast"
 
 
 def fed_flown(technique, documents, folder, **keys):
     return fed(technique, documents, keys=Detector(image="det", **keys), roots=[folder])[1].ended
 
 
-def test_a_detector_that_flies_once_has_one_result_and_need_not_say_how_long(toy, tmp_path):
-    technique = toy(unit="event")
+def test_a_detector_that_flies_once_has_one_result_and_need_not_say_how_long(tmp_path):
+    technique = Toy(unit="event")
     for keys in ({}, {"n_frames": "num"}):
         ((unit, analysis, _),) = fed_flown(technique, flown(tmp_path, [1, 2, 3], exposures=1, num=3), tmp_path, **keys)
         assert analysis.arrays["sums"].tolist() == [1, 2, 3] and unit.event == 1
         assert technique.made[-1].info.n_frames == (3 if keys else None)
 
 
-def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
-    technique = toy(unit="event")
+def test_a_detector_that_flies_twice_has_two_results(tmp_path):
+    technique = Toy(unit="event")
     ended = fed_flown(technique, flown(tmp_path, [1, 2, 3, 4], exposures=2, num=2), tmp_path, n_frames="num")
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2], [3, 4]]
     assert [unit.value("x") for unit, _, _ in ended] == [10, 11]
@@ -114,210 +77,138 @@ def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
 
 
 @pytest.mark.parametrize("unit", ["event", "run"])
-def test_a_flight_that_was_interrupted_and_taken_again_has_the_result_of_the_second(toy, tmp_path, unit):
-    documents = list(flown(tmp_path, [1, 2, 10, 20, 30], exposures=1, num=3))
-    for number, (name, doc) in enumerate(documents):
-        if name == "stream_datum" and doc["indices"]["start"] >= 2:  # the RunEngine counts from 1 again
-            again = doc["indices"]["start"] - 1
-            documents[number] = name, doc | {"seq_nums": {"start": again, "stop": again + 1}}
-    technique = toy(unit=unit)
-    ((unit, analysis, _),) = fed_flown(technique, documents, tmp_path, n_frames="num")
+def test_a_flight_that_was_interrupted_and_taken_again_has_the_result_of_the_second(tmp_path, unit):
+    run, path, technique = Flight(), written(tmp_path, [1, 2, 10, 20, 30]), Toy(unit=unit)
+    det, file = run.stream("det", {"det": image(1, 2, 3)}, num=3), run.file(path)
+    for first, number in enumerate((1, 2, 1, 2, 3)):  # the RunEngine counts from 1 again
+        run.frames(file, det, first, first + 1, number)
+    ((unit, analysis, _),) = fed_flown(technique, run.stop(), tmp_path, n_frames="num")
     assert analysis.arrays["sums"].tolist() == [10, 20, 30] and analysis.status == "complete"
     assert [made.sums for made in technique.made] == [[1, 2], [10, 20, 30]]  # frames are analysed as they come
     assert (unit.n_read, unit.n_passed, unit.run.n_read, unit.run.n_passed) == (3, 3, 3, 3)
 
 
-def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_path):
+def test_exposures_of_frames_at_any_times_end_with_their_last_frame(tmp_path):
     documents = list(flown(tmp_path, [1, 2, 3, 4, 5, 6], exposures=2, num=3))
     with h5py.File(tmp_path / "frames.h5", "a") as file:
         file["times"] = [5, 8, 9000, 20_000, 20_001, 20_007]
-    technique = toy(unit="event")
+    technique = Toy(unit="event")
     ended = fed_flown(technique, documents, tmp_path, n_frames="num", ticks="/times")
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2, 3], [4, 5, 6]]
     assert [(analysis.status, unit.n_read, unit.n_passed) for unit, analysis, _ in ended] == [
         ("complete", 3, 8996), ("complete", 3, 8)
     ]  # fmt: skip
     assert [(made.info.n_frames, made.info.has_ticks) for made in technique.made] == [(None, True)] * 2
-    ended = fed_flown(toy(unit="event"), documents[:-3] + documents[-1:], tmp_path, n_frames="num", ticks="/times")
+    ended = fed_flown(Toy(unit="event"), documents[:-3] + documents[-1:], tmp_path, n_frames="num", ticks="/times")
     assert [(analysis.status, unit.n_read) for unit, analysis, _ in ended] == [("complete", 3), ("partial", 1)]
 
 
-def test_frames_that_cannot_be_read_are_the_end_of_their_event_alone(toy, tmp_path):
-    documents = list(flown(tmp_path, [1, 2, 3, 4], exposures=2, num=2))
-    with h5py.File(tmp_path / "frames.h5", "a") as file:
-        file["other"] = file["data"][:]
-    for name, doc in documents:
-        if name == "stream_resource":
-            resource, doc["uri"] = dict(doc), doc["uri"].replace("frames", "gone")
-    second = {**resource, "uid": "second"}
-    documents.insert([name for name, _ in documents].index("stream_resource"), ("stream_resource", second))
-    for name, doc in documents:
-        if name == "stream_datum" and doc["indices"]["start"] >= 2:
-            doc["stream_resource"] = "second"
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+def test_frames_that_cannot_be_read_are_the_end_of_their_event_alone(tmp_path):
+    run, path = Flight(), written(tmp_path, [1, 2, 3, 4])
+    det = run.stream("det", {"det": image(1, 2, 3)}, num=2)
+    for first, name in ((0, tmp_path / "gone.h5"), (2, path)):
+        run.frames(run.file(name), det, first, first + 2)
+    ended = fed_flown(Toy(unit="event"), run.stop(), tmp_path, n_frames="num")
     assert "no file" in ended[0][0].problem and ended[0][1] is None
     assert ended[1][1].arrays["sums"].tolist() == [3, 4]
 
 
-def test_a_run_with_too_few_frames_is_partial(toy, scanned, movies):
-    _, sink = fed(toy(), scanned(movies(1, 2), num_points=5, status="abort"))
+def test_a_run_with_too_few_frames_is_partial():
+    _, sink = fed(Toy(), scan(movie(1, 2), num_points=5, status="abort"))
     assert sink.ended[0][1].status == "partial"
 
 
 @pytest.mark.parametrize(("status", "expected"), [("success", "complete"), ("abort", "partial")])
-def test_without_a_number_of_frames_the_end_of_the_run_counts(toy, tmp_path, status, expected):
+def test_without_a_number_of_frames_the_end_of_the_run_counts(tmp_path, status, expected):
     documents = [
         (name, {**doc, "exit_status": status} if name == "stop" else doc)
         for name, doc in flown(tmp_path, [1, 2, 3], exposures=1, num=3)
     ]
-    (ended,) = fed_flown(toy(unit="event"), documents, tmp_path)
+    (ended,) = fed_flown(Toy(unit="event"), documents, tmp_path)
     assert ended[1].arrays["sums"].tolist() == [1, 2, 3] and ended[1].status == expected
 
 
 @pytest.mark.parametrize(
     ("announced", "status", "lost"), [(5, "success", [3]), (2, "success", [0]), (1, "success", [0]), (5, "abort", [])]
 )
-def test_an_analysis_hears_how_many_frames_never_came_of_a_run_that_ended_well(
-    toy, growing, scanned, movies, announced, status, lost
-):
-    class Counting(growing):
+def test_an_analysis_hears_how_many_frames_never_came_of_a_run_that_ended_well(announced, status, lost):
+    class Counting(Growing):
         def lost(self, n_frames):
             numbers.append(n_frames)
 
     numbers = []
-    fed(toy(analysis=Counting), scanned(movies(1, 2), num_points=announced, status=status))
+    fed(Toy(analysis=Counting), scan(movie(1, 2), num_points=announced, status=status))
     assert numbers == lost
-    fed(toy(unit=Series("ramp"), analysis=Counting), scanned(movies(1, 2), num_points=announced, ramp="a"))
+    fed(Toy(unit=Series("ramp"), analysis=Counting), scan(movie(1, 2), num_points=announced, ramp="a"))
     assert numbers == lost  # a series goes on
 
 
-def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
-    _, sink = fed(toy(), scanned(movies(), num_points=5, status="abort"))
+def test_a_run_without_frames_says_how_it_ended():
+    _, sink = fed(Toy(), scan(movie(), num_points=5, status="abort"))
     unit, analysis, _ = sink.ended[0]
     assert analysis is None
     assert unit.problem == "the exposure ended after 0 of 5 frames: it was stopped, or the detector sent none"
 
 
-def test_a_run_without_the_detector_has_no_outcome(toy, scanned, movies):
-    run, sink = fed(toy(), scanned(movies(1)), keys=Detector(image="another"))
+def test_a_run_without_the_detector_has_no_outcome():
+    run, sink = fed(Toy(), scan(movie(1)), keys=Detector(image="another"))
     assert not run.results and not sink.begun
 
 
-def test_frames_of_another_shape_are_a_reason(toy, scanned):
-    _, sink = fed(toy(), scanned(np.ones((2, 4, 4)), num_points=2))
+def test_frames_of_another_shape_are_a_reason():
+    _, sink = fed(Toy(), scan(np.ones((2, 4, 4)), num_points=2))
     assert sink.ended[0][1] is None and sink.ended[0][0].problem.endswith("frames of (4, 4)")
 
 
 @pytest.mark.fault("Tiled goes away while frames are read from it", "The analysis waits, and goes on where it was")
-def test_frames_are_read_on_when_tiled_is_back(toy, scanned, movies, monkeypatch):
-    read, errors = Run.blocks, [httpx.ConnectError("away"), httpx.ConnectError("away")]
+def test_frames_are_read_on_when_tiled_is_back():
+    errors = [httpx.ConnectError("away")]
 
-    def blocks(run, pixels, **options):
-        for block in read(run, pixels, **options):
-            yield block
-            if errors:
-                raise errors.pop()
+    class Interrupted(Run):
+        def blocks(self, pixels, **options):
+            for block in super().blocks(pixels, **options):
+                yield block
+                if errors:
+                    raise errors.pop()
 
-    monkeypatch.setattr(Run, "blocks", blocks)
-    monkeypatch.setattr("ainerd.runs._patience.PAUSES_S", (0.0,) * 3)
-    run, sink = fed(toy(), scanned(movies(1, 2, 3), num_points=3))
+    sink = Sink(technique := Toy())
+    sink.new_run = lambda: Interrupted(Detector(image="det"), ())
+    run, sink = fed(technique, scan(movie(1, 2, 3), num_points=3), sink)
     ((_, analysis, _),) = sink.ended
     assert not errors and analysis.arrays["sums"].tolist() == [1, 2, 3]
     assert run.results[0].status == "complete"
 
 
-def test_a_technique_that_cannot_reach_its_own_server_is_a_reason(toy, scanned, movies, monkeypatch):
-    technique = toy()
-    monkeypatch.setattr(technique.analysis, "push", Mock(side_effect=httpx.ConnectError("away")))
-    run, sink = fed(technique, scanned(movies(1), num_points=1))
+def test_a_technique_that_cannot_reach_its_own_server_is_a_reason():
+    class Remote(Sums):
+        def push(self, block, first):
+            raise httpx.ConnectError("away")
+
+    run, sink = fed(Toy(analysis=Remote), scan(movie(1), num_points=1))
     ((unit, analysis, _),) = sink.ended
     assert analysis is None and unit.problem == "ConnectError: away" and unit.retake and not run.is_left
 
 
-def test_a_series_is_closed_by_its_plan(toy, scanned, movies):
-    technique = toy(unit=Series("ramp"))
-    for about, closes in (({"ramp": "a"}, False), ({"ramp": "a", "ramp_ends": True}, True), ({}, True)):
-        _, sink = fed(technique, scanned(movies(1, 2), num_points=2, **about))
-        assert sink.ended[0][2] is closes
-    keys = [fed(technique, scanned(movies(1), ramp=ramp))[1].ended[0][0].key for ramp in ("a", "a", "b")]
-    assert keys[0] == keys[1] != keys[2]
-
-
-def numbered(start, stop):
-    """Indices and the sequence numbers that the RunEngine gives them."""
-    return {"indices": {"start": start, "stop": stop}, "seq_nums": {"start": start + 1, "stop": stop + 1}}
-
-
-def announced(documents, ranges):
-    """The same documents with other ranges of frames, in the place of the first."""
-    datums = [doc for name, doc in documents if name == "stream_datum"]
-    first = next(i for i, (name, _) in enumerate(documents) if name == "stream_datum")
-    others = [document for document in documents if document[0] != "stream_datum"]
-    new = [
-        ("stream_datum", {**datums[0], "uid": f"d{i}", **numbered(start, stop)})
-        for i, (start, stop) in enumerate(ranges)
-    ]
-    return [*others[:first], *new, *others[first:]]
-
-
 @pytest.mark.fault("A run has events whose frames no document announces", "Each has a failed result with the reason")
-def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
-    documents = [
-        (name, doc) for name, doc in flown(tmp_path, [1, 2, 3], exposures=3, num=1)
-        if name != "stream_datum" or doc["uid"] == "d0"
-    ]  # fmt: skip
-    (number,) = [doc["data_keys"] for name, doc in documents if name == "descriptor" and "x" in doc["data_keys"]]
-    for name, doc in documents:  # the detector is read with x, in one stream
-        if name == "descriptor" and "det" in doc["data_keys"]:
-            doc["data_keys"] |= number
-            uid = doc["uid"]
-    documents = [(n, {**doc, "descriptor": uid} if n == "event" else doc) for n, doc in documents]
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+def test_events_whose_frames_never_came_each_have_a_reason(tmp_path):
+    run, path = Flight(), written(tmp_path, [1])
+    det = run.stream("det", {"det": image(1, 2, 3), "x": NUMBER}, num=1)
+    run.frames(run.file(path), det, 0, 1)
+    for i in range(3):
+        run.event(det, x=10.0 + i)
+    ended = fed_flown(Toy(unit="event"), run.stop(), tmp_path, n_frames="num")
     assert [unit.problem for unit, _, _ in ended] == [
         None, *["the exposure ended after 0 of 1 frames: it was stopped, or the detector sent none"] * 2,
     ]  # fmt: skip
     assert [unit.run.reading("x", unit.event) for unit, _, _ in ended] == [10.0, 11.0, 12.0]
 
 
-SEQUENCES = {  # datums of three exposures of four frames each: the frames of each result by index, or a reason
-    "per frame": ([(i, i + 1) for i in range(12)], [range(4), range(4, 8), range(8, 12)]),
-    "per flush": ([(0, 3), (3, 9), (9, 12)], [range(4), range(4, 8), range(8, 12)]),
-    "at once": ([(0, 12)], [range(4), range(4, 8), range(8, 12)]),
-    "a gap": ([(0, 5), (6, 12)], [range(4), (4, 6, 7), range(8, 12)]),
-    "a gap at the end of an exposure": ([(0, 3), (4, 12)], [range(3), range(4, 8), range(8, 12)]),
-    "a gap at the start of an exposure": ([(0, 4), (5, 12)], [range(4), (5, 6, 7), range(8, 12)]),
-    "a gap from one to the next": ([(0, 2), (5, 12)], [range(2), (5, 6, 7), range(8, 12)]),
-    "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "0 of 4 frames", range(8, 12)]),
-    "nearly all missing": ([(0, 1), (11, 12)], [range(1), "0 of 4 frames", (11,)]),
-    "an exposure begins again": ([(0, 6), (4, 6), (6, 12)], [range(4), range(4, 8), range(8, 12)]),
-    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "began again before frame 6", range(8, 12)]),
-    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), range(8, 12)]),
-    "the end is missing": ([(0, 4), (4, 6)], [range(4), (4, 5)]),
-}
-
-
-@pytest.mark.parametrize("kind", SEQUENCES)
-def test_each_exposure_has_its_frames_bit_for_bit_or_a_reason(toy, tmp_path, kind):
-    ranges, wanted = SEQUENCES[kind]
-    sums = np.random.default_rng(0).poisson(50, 12) + 1.0
-    docs = list(flown(tmp_path, sums.tolist(), exposures=3, num=4))
-    first = next(doc for name, doc in docs if name == "stream_datum")
-    datums = [("stream_datum", {**first, "uid": f"d{i}", **numbered(a, b)}) for i, (a, b) in enumerate(ranges)]
-    others = [document for document in docs if document[0] != "stream_datum"]
-    ended = fed_flown(toy(unit="event"), [*others[:-1], *datums, others[-1]], tmp_path, n_frames="num")
-    assert len(ended) == len(wanted)
-    for (unit, analysis, _), expected in zip(ended, wanted, strict=True):
-        if isinstance(expected, str):
-            assert analysis is None and expected in unit.problem
-        else:
-            assert analysis.arrays["sums"].tolist() == sums[list(expected)].tolist()
-            assert analysis.status == ("complete" if len(expected) == 4 else "partial")
-
-
 @pytest.mark.parametrize(("missing", "n_results"), [(400, 102), (404, 2)])
-def test_a_gap_of_up_to_a_hundred_exposures_has_a_result_for_each(toy, tmp_path, missing, n_results):
-    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
-    documents = announced(documents, [(0, 4), (4 + missing, 8 + missing)])
-    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+def test_a_gap_of_up_to_a_hundred_exposures_has_a_result_for_each(tmp_path, missing, n_results):
+    run, path = Flight(), written(tmp_path, range(1, 13))
+    det, file = run.stream("det", {"det": image(1, 2, 3)}, num=4), run.file(path)
+    for first in (0, 4 + missing):
+        run.frames(file, det, first, first + 4)
+    ended = fed_flown(Toy(unit="event"), run.stop(), tmp_path, n_frames="num")
     assert len(ended) == n_results and ended[0][1].arrays["sums"].tolist() == [1, 2, 3, 4]
     assert ("more than 100 events" in ended[1][0].problem) == (missing > 400)

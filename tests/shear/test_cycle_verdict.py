@@ -3,25 +3,17 @@
 import numpy as np
 import pytest
 
-from ainerd_shear import Echoes, _verdict
-from ainerd_shear._verdict import EXPOSURES, cyclic
+from ainerd_shear import Echoes
+from ainerd_shear._verdict import cyclic
 from ainerd_shear.part import judge_cycles, with_cycles
 from ainerd_xpcs.dynamics import clock
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import RheoXPCS
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
-from tests.small_bank import some_of_bank
+from sim_devices import Cycled, Oscillation, frame_times
+from tests.shear.cycled import PARTITION, counted
+from tests.small_bank import OF_EACH
 
 T = (np.arange(2001)) / 2000
-PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -42.0), q_range_inv_nm=(0.001, 0.05))
-
-
-@pytest.fixture(autouse=True)
-def few(monkeypatch):
-    """Fewer exposures, which are calibrated in less time."""
-    monkeypatch.setattr(_verdict, "EXPOSURES", dict.fromkeys(EXPOSURES, 60))
-    with_cycles.cache_clear()
 
 
 def rates(kind, seed):
@@ -30,7 +22,7 @@ def rates(kind, seed):
     return drawn, np.diff(clock(drawn, T)) * 2000
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_rate_that_yields_rises_at_one_time_and_stays(seed):
     drawn, rate = rates("yielding", seed)
     (when,) = drawn.rejuvenation
@@ -41,7 +33,7 @@ def test_a_rate_that_yields_rises_at_one_time_and_stays(seed):
     assert 0.2 < 1 / before.mean() < 30 and 1 / after.mean() > 0.0099
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_rate_that_trains_is_a_power_law_from_the_first_cycles_on(seed):
     drawn, _ = rates("training", seed)
     age = drawn.ageing_onset_s
@@ -52,32 +44,24 @@ def test_a_rate_that_trains_is_a_power_law_from_the_first_cycles_on(seed):
     assert 0.2 < s[-1] < 100
 
 
-def test_the_bank_of_all_runs_is_a_part_of_it_and_stays(monkeypatch):
-    bank = some_of_bank()
+def test_the_bank_of_all_runs_is_a_part_of_it_and_stays(bank):
     kept = [*bank.families]
     more, again = with_cycles(bank), with_cycles.__wrapped__(bank)
-    assert more.families == kept + ["training"] * 60 + ["yielding"] * 60
+    assert more.families == kept + ["training"] * OF_EACH + ["yielding"] * OF_EACH
     assert all(a is b for a, b in zip(more.clean, bank.clean, strict=False))
     assert all(np.array_equal(a.steps, b.steps) for a, b in zip(more.clean, again.clean, strict=True))
     assert more.id == again.id != bank.id == "small"
     assert bank.families == kept
-    monkeypatch.setitem(_verdict.EXPOSURES, "training", 59)
-    assert with_cycles.__wrapped__(bank).id != more.id
 
 
-def test_scatterers_that_yield_are_of_a_known_kind():
+def test_scatterers_that_yield_are_of_a_known_kind(bank):
     step, rng = Oscillation(frequency_hz=1.0, steps=((50.0, 0.05), (1.0, 0.16))), np.random.default_rng(2)
     t_s = frame_times(step, 128, [0.25], rng=rng)
-    counts = np.zeros((len(t_s), 32 * 32), np.uint16)
     sample = Cycled(family="yielding", oscillation=step, diffusion_nm2=4.0, yield_strain=0.1)
-    blocks = ScatteredMovie(sample, t_s, PLACE, contrast=0.5, rng=rng).blocks()
-    counts[:, PLACE.ring] = rng.poisson(5 * np.concatenate(list(blocks)))
-    labels = 1 + np.arange(32)[:, None] // 8 + 4 * (np.arange(32) // 16)
-    partition = Partition.from_roi_map(labels, q=np.full(8, np.sqrt(np.mean(PLACE.q_inv_nm**2))))
-    echoes = Echoes(partition, [0.25], within=0.05)
-    echoes.push(counts.reshape(-1, 32, 32), step.cycle(t_s))
+    echoes = Echoes(PARTITION, [0.25], within=0.05)
+    echoes.push(counted(sample, t_s, rng).reshape(-1, 32, 32), step.cycle(t_s))
     echoes.end()
-    subject = RheoXPCS(partition, Encoder.load(), some_of_bank())
+    subject = RheoXPCS(PARTITION, Encoder.load(), bank)
     judgement = judge_cycles(subject, echoes.result(), 1.0, None)
     assert judgement.p > 0.05
     assert "yielding" not in subject.bank.families

@@ -5,7 +5,8 @@ import pytest
 
 from ainerd_shear import Echoes, fit_training
 from ainerd_xpcs import Partition, two_time
-from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+from sim_devices import Cycled, Geometry, Oscillation, frame_times
+from tests.shear.cycled import counted
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
 PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -46.0), q_range_inv_nm=(0.001, 0.05))
@@ -26,10 +27,7 @@ def movie(phases, n_cycles=60, seed=0, jitter=0.0, **sample):
     rng = np.random.default_rng(seed)
     t_s = frame_times(STEADY, n_cycles, phases, jitter=jitter, rng=rng)
     moved = Cycled(family="cycled", oscillation=STEADY, **sample)
-    frames = np.concatenate(list(ScatteredMovie(moved, t_s, PLACE, contrast=0.5, rng=rng).blocks()))
-    counts = np.zeros((len(t_s), Q.size), np.uint16)
-    counts[:, PLACE.ring] = rng.poisson(5 * frames)
-    return counts.reshape(-1, *PLACE.frame_shape), STEADY.cycle(t_s)
+    return counted(moved, t_s, rng, PLACE).reshape(-1, *PLACE.frame_shape), STEADY.cycle(t_s)
 
 
 def echoes(frames, phase, phases, n_bins=4, **options):
@@ -48,17 +46,6 @@ def test_affine_motion_returns_after_whole_cycles():
     assert np.isnan(curves.velocity).all()
     assert (curves.velocity_below < 1).all()
     assert curves.n_cycles == 60
-
-
-def test_at_another_strain_the_speckle_is_another_along_the_flow():
-    """Frames at zero strain and at a turn: over the gap, q times the displacement is spread by 6 or more."""
-    for direction, alike in ((0.0, 0.0), (90.0, 1.0)):
-        frames, _ = movie((0.0, 0.25), n_cycles=40, direction_deg=direction)
-        curves = echoes(frames, np.arange(80.0), (0.0,))  # as if all had been taken at one strain
-        even = curves.lag % 2 == 0
-        first = curves.lag < 9
-        assert curves.height[:, ~even & first] == pytest.approx(alike, abs=0.2)
-        assert curves.height[:, even & first] == pytest.approx(1, abs=0.05)
 
 
 def test_diffusion_decays_as_theory_says_at_each_q():
@@ -154,15 +141,10 @@ def test_frames_off_their_phase_lower_the_echo():
     assert curves[1].off_phase == pytest.approx(0.04, rel=0.2)
 
 
-@pytest.mark.parametrize(("phases", "within"), [((0.0, 0.03), 0.02), ((1.2,), 0.02), ((), 0.02), ((0.0,), 0.0)])
+@pytest.mark.parametrize(("phases", "within"), [((0.0, 0.03), 0.02), ((1.2,), 0.02), ((0.0,), 0.0)])
 def test_windows_that_cannot_be_are_refused(phases, within):
     with pytest.raises(ValueError, match="windows"):
         Echoes(partition(), phases, within=within)
-
-
-def test_a_map_of_an_odd_number_of_rows_is_refused():
-    with pytest.raises(ValueError, match="a multiple of four, got 25"):
-        Echoes(partition(), size=25)
 
 
 def test_phases_that_do_not_fit_are_refused():
@@ -200,19 +182,6 @@ def test_without_training_there_is_no_exponent():
         assert each.tau[np.isfinite(each.tau)] == pytest.approx(5, rel=0.1)
     with pytest.raises(ValueError, match="8 bins"):
         fit_training(maps_of_training(0.3)[:2])
-
-
-def test_echoes_that_do_not_decay_have_no_relaxation_time():
-    still = fit_training(1.3 + np.random.default_rng(0).normal(0, 0.004, (12, 96, 96)))
-    assert np.isnan([still.exponent, still.exponent_err, *still.tau, *still.tau_err]).all()
-
-
-def test_a_sample_that_yields_gradually_has_no_training():
-    rate = np.where(np.arange(100) < 50, 0.02, 0.02 * 8 ** (np.clip(np.arange(100) - 50, 0, 8) / 8))
-    worn = np.cumsum(rate)
-    echo = 1 + 0.3 * np.exp(-2 * np.abs(np.subtract.outer(worn, worn)))
-    law = fit_training(echo + np.random.default_rng(0).normal(0, 0.004, (12, 100, 100)))
-    assert law.p < 0.01 and np.isnan(law.exponent)
 
 
 def test_training_of_a_sample_that_was_sheared_before():

@@ -4,7 +4,7 @@ import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 
-from sim_devices import Attenuator, Dose, Shutter, SimClock
+from sim_devices import Attenuator, Shutter, SimClock
 
 
 @pytest.fixture
@@ -39,12 +39,3 @@ def test_shutter_under_a_run_engine(clock, run_engine):
         assert shutter.read()["shutter_status"]["value"] == status
     with pytest.raises(ValueError, match='shutter takes "open" or "close", got \'Open\''):
         shutter.set("Open")
-
-
-def test_dose_is_of_spots_one_beam_size_wide():
-    dose = Dose()
-    dose.add(5.0, 5.0, 50.0)
-    dose.add(5.0, 5.0, 10.0)
-    dose.add(5.0, 5.02, 30.0)
-    at = {place: dose.at(*place, (0.015, 0.010)) for place in [(5, 5), (5.014, 5), (5, 5.011), (5.016, 5), (5, 5.015)]}
-    assert list(at.values()) == [60.0, 60.0, 30.0, 0.0, 30.0]

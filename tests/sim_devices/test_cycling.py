@@ -81,27 +81,6 @@ def test_frames_come_continuously_in_bunches_or_at_chosen_phases():
     assert off.std() == pytest.approx(0.01, rel=0.15)
 
 
-def test_an_orbit_returns_after_its_cycles():
-    where = paths(Cycled(family="orbit", oscillation=STEADY, orbit_nm=50.0, orbit_cycles=8.0), 2.0 * np.arange(9))
-    assert where[8] == pytest.approx(where[0])
-    assert (where[2] - where[0]).std() == pytest.approx(50.0, rel=0.05)
-
-
-def test_a_rheometer_oscillates_until_it_shears():
-    rheometer = OscillatingRheometer(name="rheometer", clock=SetClock(1.0))
-    rheometer.clock.t = 30.0
-    oscillation = rheometer.oscillate(0.5, ((2.0, 0.05), (2.0, 0.2)))
-    stress = SoftSolid().stress(oscillation, [30.5, 34.5])
-    for t, strain, expected in ((30.5, 0.05, stress[0]), (34.5, 0.2, stress[1])):
-        rheometer.clock.t = t
-        reading = rheometer.read()
-        assert reading["rheometer_strain"]["value"] == pytest.approx(strain)
-        assert reading["rheometer_stress"]["value"] == pytest.approx(expected, rel=0.05)
-    rheometer.shear(30.0)
-    assert rheometer.read()["rheometer_strain"]["value"] == 0
-    assert rheometer.read()["rheometer_shear_rate"]["value"] == pytest.approx(30, rel=0.01)
-
-
 def test_the_record_of_a_flight_is_that_of_the_strain_and_of_the_gate():
     rheometer = OscillatingRheometer(name="rheometer", clock=(clock := SetClock()), points=16, noise=0.0)
     clock.t = 5.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_devices import form_factor, scattering, structure_factor, verlet_weis
+from sim_devices import form_factor, structure_factor, verlet_weis
 
 Q = np.linspace(1e-3, 0.08, 4000)
 
@@ -30,12 +30,3 @@ def test_peak_at_freezing():
     peak = verlet_weis(Q, 250.0, 0.494)
     assert peak.max() == pytest.approx(2.85, rel=0.02)
     assert Q[peak.argmax()] * 250 == pytest.approx(7.0, rel=0.01)
-
-
-def test_the_ring_lies_on_the_rise_to_the_peak():
-    """60.5 vol % of 250 nm: the peak of P S, pulled in by P, lies between 0.024 and 0.029 1/nm, and is no spike."""
-    seen = scattering(Q)
-    peak = Q[seen.argmax()]
-    assert 0.024 < peak < 0.029
-    half = Q[seen > seen.max() / 2]
-    assert 0.1 < np.ptp(half[(half > 0.015) & (half < 0.035)]) / peak < 0.4

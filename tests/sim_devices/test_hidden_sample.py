@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from ainerd_xpcs.dynamics import clock, reduced_g1_squared
-from sim_devices import Yielding, hidden_sample
+from ainerd_xpcs.dynamics import clock
+from sim_devices import hidden_sample
 
-SEEDS = range(12)
+SEEDS = range(4)
 REGIONS = hidden_sample().regions
 
 
@@ -32,23 +32,6 @@ def test_every_region_exists_and_is_large_enough(seed):
     assert count * np.pi * 0.85**2 < area["echo"] < count * np.pi * 1.25**2
 
 
-def test_parameters_are_physical_and_vary_smoothly_by_a_quarter():
-    sample, rng = hidden_sample("inclusions", 3), np.random.default_rng(0)
-    xs = np.linspace(0, 10, 60)
-    tau = {name: [] for name in sample.regions}
-    for x in xs:
-        for y in xs:
-            drawn = sample.dynamics(x, y, 0, 50, rng)
-            tau[drawn.family].append(drawn.tau_s)
-    for values in tau.values():
-        assert max(values) / min(values) < 1.25 / 0.75 + 1e-9
-    assert max(max(values) / min(values) for values in tau.values()) > 1.3
-    x, y = places(sample)["fluid"]
-    near, same = (sample.dynamics(x + step, y, 0, 50, rng).tau_s for step in (0.05, 0))
-    assert 0 < abs(near - same) < 0.02 * same
-    assert sample.dynamics(x, y, 0, 5, rng).tau_s == same  # seconds, whatever the exposure
-
-
 def test_avalanches_are_the_events_of_the_exposure_and_large_ones_jump_further():
     sample, rng = hidden_sample("inclusions", 3), np.random.default_rng(0)
     x, y = places(sample)["avalanche"]
@@ -57,34 +40,6 @@ def test_avalanches_are_the_events_of_the_exposure_and_large_ones_jump_further()
     assert (first, second) == (0, 20.5)
     assert 0.5 < small < 1.5 and 4.5 < large < 12
     assert sample.dynamics(x, y, 100, 50, rng).events == ()
-
-
-def test_inclusions_swing_back_and_forth_a_few_times_in_fifty_seconds():
-    for seed in SEEDS:
-        sample = hidden_sample("inclusions", seed)
-        amplitude, hertz = sample.dynamics(*places(sample)["echo"], 0, 50, np.random.default_rng(0)).echo
-        assert 4 < 50 * hertz < 7 and amplitude > 1
-
-
-def test_regimes_are_further_apart_than_their_own_spread():
-    """Nearest centroid over 12 exposures of each regime, taken at other places and ages than the centroids."""
-    maps = {name: [[], []] for name in REGIONS}
-    for seed in range(24):
-        sample, rng = hidden_sample("inclusions", seed), np.random.default_rng(seed)
-        for name, (x, y) in places(sample).items():
-            age = rng.uniform(0, 900)
-            drawn = sample.dynamics(x, y, age, 50, rng, events=Yielding(seed).between(age, age + 50))
-            # Time-translation aside: the sorted values at three lags, along the flow and across it.
-            seen = reduced_g1_squared(drawn, 50, 48, (90, 0))
-            features = [np.sort(np.diagonal(m, lag)) for m in seen for lag in (2, 6, 24)]
-            maps[name][seed % 2].append(np.concatenate(features))
-    centre = {name: np.mean(halves[0], axis=0) for name, halves in maps.items()}
-    right = [
-        name == min(centre, key=lambda other: np.linalg.norm(features - centre[other]))
-        for name, halves in maps.items()
-        for features in halves[1]
-    ]
-    assert sum(right) >= len(right) - 2  # an exposure with one late avalanche looks like ageing, and should
 
 
 def test_matrix_ages_within_an_exposure_and_only_gently_between_them():

@@ -64,26 +64,6 @@ def test_each_spot_keeps_its_dose(run_engine, instrument, asked):
     assert [call["dose"] for call in asked] == pytest.approx([0, 12, 12 * (1 + weak), 12 * (2 + weak), 0], rel=0.005)
 
 
-def test_the_speckle_jumps_when_the_stress_dips(run_engine, instrument, monkeypatch):
-    y, x = np.argwhere(instrument.sample.regime_map(100) == "avalanche").mean(axis=0) / 10
-    run_engine(bps.mv(instrument.stage.x, x, instrument.stage.y, y))
-
-    def stress(when):
-        """Mean of many readings, so that 0.15 Pa stand out of the noise."""
-        monkeypatch.setattr(instrument.clock, "now", lambda: when)
-        return np.mean([instrument.rheometer.read()["rheometer_stress"]["value"] for _ in range(30)])
-
-    stress(600.0)
-    dynamics = instrument._in_the_beam(600.0, 60.0, np.random.default_rng(0))
-    jumps = [600 + when for when, _ in dynamics.events]
-    assert dynamics.family == "avalanche" and len(jumps) >= 2
-    for when in jumps:
-        assert stress(when + 0.2) - stress(when - 0.2) < -0.1
-    quiet = [when for when in np.arange(600, 660, 4.0) if min(abs(when - jump) for jump in jumps) > 0.5]
-    for when in quiet:
-        assert abs(stress(when + 0.2) - stress(when - 0.2)) < 0.1
-
-
 def test_the_record_beside_an_acquisition_begins_after_shear(tmp_path, small):
     instrument = SimulatedInstrument(directory=tmp_path / "frames", geometry=small, speed=100.0)
     instrument.detector.cam.num_images.put(50)

@@ -1,9 +1,6 @@
 """The IOC of the simulated instrument, in a process of its own, by ophyd's own classes and plain Channel Access."""
 
 import os
-import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -129,6 +126,17 @@ def test_a_motor_moves_and_stops(motor):
     assert get("stage:X.RBV") == pytest.approx(5.0, abs=0.01)  # ophyd's position may come later
 
 
+def test_it_listens_on_loopback_alone(ioc, motor):
+    inodes, addresses = {os.readlink(file) for file in Path(f"/proc/{ioc.process.pid}/fd").iterdir()}, set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{ioc.process.pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if f"socket:[{fields[9]}]" in inodes and (table[:3] == "udp" or fields[3] == "0A"):
+                addresses.add((table, *fields[1].split(":")))
+    assert {("tcp", "0100007F", f"{PORT:04X}"), ("udp", "0100007F", f"{PORT:04X}")} <= addresses  # searches by UDP
+    assert all(address == "0100007F" for _, address, _ in addresses), addresses
+
+
 def test_abort_ends_an_acquisition_and_its_callback(detector):
     detector.cam.acquire_period.set(20.0).wait(LIMIT_S)  # simulated seconds: a second of the wall clock for 50 frames
     detector.cam.num_images.set(2000).wait(LIMIT_S)
@@ -142,31 +150,3 @@ def test_abort_ends_an_acquisition_and_its_callback(detector):
     assert get("cam1:Acquire_RBV") == get("cam1:Acquire") == 0
     detector.cam.num_images.set(60).wait(LIMIT_S)
     detector.cam.acquire_period.set(0.1).wait(LIMIT_S)
-
-
-def test_it_ends_with_its_parent_and_listens_on_loopback_alone(tmp_path):
-    command = [sys.executable, "-m", "sim_devices.ioc", "--directory", str(tmp_path), "--hardware", str(SMALL)]
-    code = f"""
-import subprocess, sys
-ioc = subprocess.Popen({command}, stdout=subprocess.PIPE, text=True)
-line = next(line for line in ioc.stdout if line.startswith("ready"))
-print(ioc.pid, line, flush=True)
-sys.stdin.read()
-"""
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": CHECKOUT}
-    with subprocess.Popen([sys.executable, "-c", code], **options) as parent:
-        pid, port = map(int, re.match(r"(\d+) .*EPICS_CA_SERVER_PORT=(\d+)", parent.stdout.readline()).groups())
-        addresses = set()
-        for table in ("tcp", "tcp6", "udp", "udp6"):
-            inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if f"socket:[{fields[9]}]" in inodes and (table[:3] == "udp" or fields[3] == "0A"):
-                    addresses.add((table, *fields[1].split(":")))
-        parent.kill()
-    assert ("tcp", "0100007F", f"{port:04X}") in addresses
-    watch = threading.Event()
-    while os.path.exists(f"/proc/{pid}") and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
-        watch.wait(0.05)
-    assert ("udp", "0100007F", f"{port:04X}") in addresses  # searches
-    assert all(address == "0100007F" for _, address, _ in addresses), addresses

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_hidden_sample import places
 
-from sim_devices import Rheometer, SimClock, Yielding, hidden_sample
+from sim_devices import Rheometer, SimClock, Yielding
 
 # From the record of Horwath et al. (2024): seconds after shear stopped, Pa.
 PUBLISHED = {10: 192.94, 20: 152.03, 30: 135.56, 50: 120.02, 100: 101.07, 200: 88.88, 300: 87.70}
@@ -120,18 +119,3 @@ def test_stress_drops_when_the_sample_yields_and_only_then(make):
     assert len(events) > 30
     assert step == pytest.approx(expected, abs=5e-3)
     assert 0 <= lost.min() and lost.max() < 5
-
-
-def test_the_speckle_jumps_when_the_stress_drops(make):
-    """One Yielding behind both: jumps of the internal clock, second by second, go with drops of the stress."""
-    yielding, sample = Yielding(5), hidden_sample("inclusions", 3)
-    x, y = places(sample)["avalanche"]
-    drops = -np.diff(stresses(make(yielding=yielding), np.arange(500, 1501.0)))
-    jumps = np.zeros(drops.size)
-    for age in range(500, 1500, 50):
-        events = yielding.between(age, age + 50)
-        for when, jump in sample.dynamics(x, y, age, 50, np.random.default_rng(age), events=events).events:
-            jumps[int(age + when - 500)] += jump
-    together = [np.corrcoef(np.roll(jumps, lag), drops)[0, 1] for lag in range(-20, 21)]
-    assert np.argmax(together) == 20 and together[20] > 0.8
-    assert np.abs(np.delete(together, 20)).max() < 0.3

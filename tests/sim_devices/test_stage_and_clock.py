@@ -1,6 +1,5 @@
 import time
 
-import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 from ophyd.utils import LimitError
@@ -21,15 +20,6 @@ def test_travel_takes_simulated_time():
     assert 0.2 <= time.monotonic() - start < 60  # and not 80
     assert stage.x.position == pytest.approx(9.0, abs=0.002)
     assert stage.y.position == 5.0
-
-
-def test_both_axes_under_a_run_engine(stage, run_engine):
-    run_engine(bps.mv(stage.x, 1.0, stage.y, 2.0))
-    reading, description = stage.read(), stage.describe()
-    assert list(reading) == ["sample_x", "sample_y"]
-    assert [reading[name]["value"] for name in reading] == pytest.approx([1.0, 2.0], abs=0.002)
-    assert all(description[name]["units"] == "mm" for name in ("sample_x", "sample_y"))
-    assert stage.hints["fields"] == ["sample_x", "sample_y"]
 
 
 @pytest.mark.parametrize("position", [-0.01, 10.01, float("nan")])

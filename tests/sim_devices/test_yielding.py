@@ -36,10 +36,3 @@ def test_sizes_follow_the_power_law_between_its_ends():
     assert 0.15 <= sizes.min() < 0.151 and 1.9 < sizes.max() <= 2.0
     inside = stats.truncpareto(b=0.5, c=2 / 0.15, scale=0.15)
     assert stats.kstest(sizes, inside.cdf).pvalue > 0.01
-
-
-def test_gap_sets_the_pace():
-    counts = [len(Yielding(seed, gap_s=600).between(0, 3600)) for seed in range(200)]
-    assert 3 < np.mean(counts) < 6  # the published record yields four times
-    exposures = [Yielding(seed).between(t, t + 50) for seed in range(100) for t in (0, 1000, 3000)]
-    assert np.mean([not events for events in exposures]) < 0.02  # without one it would look arrested

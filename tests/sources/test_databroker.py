@@ -1,17 +1,15 @@
 """Runs with Resource and Datum in a catalog of databroker, behind a Tiled server."""
 
 import threading
-import time
 from queue import Queue
 
 import numpy as np
 import pytest
 from databroker_server import databroker_server
-from event_model import compose_run
 
-from ainerd.documents import Run, RunReader, documents_of
+from ainerd.documents import Run, documents_of
 from ainerd.server import open_catalog
-from ainerd.sources._catalogue import tiled_documents
+from ainerd.sources import Intake, open_source
 from tests.documents.test_resources import KEYS, N, series
 
 PIXELS = np.array([3, 0, 11])  # as in `series`
@@ -66,10 +64,6 @@ def test_new_runs_of_databroker_are_followed_while_they_grow(catalogue):
     raw, ainerd = open_catalog(client)
     assert set(ainerd) == {"results", "suggestions", "log", "atlas"}
     insert, stop, came = adapter.get_serializer(), threading.Event(), Queue()
-    left_behind = compose_run(time=time.time() - 2 * 86400)  # its session died
-    insert("start", left_behind.start_doc)
-    reader = RunReader()
-    assert not [*reader.follow(raw[left_behind.start_doc["uid"]], abandoned_s=-1)] and reader.is_over
     (folder / "live").mkdir()
     documents, movies = series(folder / "live", "AD_EIGER2", KINDS["AD_EIGER2"][0], [N, 3, 4])
     waiting = iter(documents)
@@ -81,8 +75,9 @@ def test_new_runs_of_databroker_are_followed_while_they_grow(catalogue):
                 return
 
     def follow():
-        for name, doc in tiled_documents(raw, stop):
-            came.put((name, doc))
+        intake = Intake(stop, raw, None, lambda: lambda run: False, None)
+        for document in open_source("tiled").documents(intake):
+            came.put(document)
 
     def next_ones(n):
         return [came.get(timeout=60) for _ in range(n)]

@@ -3,7 +3,6 @@ import logging
 import socket
 import threading
 import time
-import uuid
 
 import msgpack
 import msgpack_numpy
@@ -18,7 +17,7 @@ import ainerd_streams  # noqa: F401 (before bluesky_kafka, which lets msgpack re
 from ainerd.documents import RunReader
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
-from ainerd.sources._catalogue import tiled_documents
+from tests.containers import new_container
 from tests.waiting import until
 
 
@@ -49,10 +48,9 @@ def gathered():
         assert not thread.is_alive()
 
 
-def opened(source, stop):
-    """Return the documents of a source that needs nothing of the agent but its end."""
-    source = open_source(source) if isinstance(source, str) else source
-    return source.documents(Intake(stop, None, None, None, None))
+def opened(source, stop, raw=None):
+    """Return the documents of a source; all runs of the catalog lack a result."""
+    return open_source(source).documents(Intake(stop, raw, None, lambda: lambda run: False, None))
 
 
 @pytest.fixture
@@ -78,9 +76,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def raw(place):
-    return open_catalog(place.client())[0]
+@pytest.fixture
+def raw(place, request):
+    """The raw runs of a catalog for one test."""
+    return open_catalog(new_container(place.client(), request.node.name))[0]
 
 
 @pytest.mark.fault("The 0MQ socket receives garbage", "Documents before and after it arrive")
@@ -149,7 +148,7 @@ def test_a_late_reader_misses_nothing_in_tiled(raw, gathered):
     RE = RunEngine({})
     RE.subscribe(TiledWriter(raw, batch_size=1))
     (early,) = RE(count([det], 2))
-    got = gathered(lambda stop: tiled_documents(raw, stop))
+    got = gathered(lambda stop: opened("tiled", stop, raw))
     until(lambda: "stop" in names(got))
     (late,) = RE(count([det], 3))
     until(lambda: names(got).count("stop") == 2)
@@ -162,51 +161,21 @@ def test_a_late_reader_misses_nothing_in_tiled(raw, gathered):
 @pytest.mark.fault(
     "The RunEngine dies in the middle of a run", "The run is ended after a time limit, with a result and the reason"
 )
-def test_a_run_abandoned_by_its_engine_is_ended(raw, gathered, run):
-    since = time.time()
-    writer = TiledWriter(raw, batch_size=1)
-    start = dict(run[0][1], time=time.time())
-    for name, doc in [("start", start), *run[1:-1]]:
-        writer(name, doc)
-    RE = RunEngine({})
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    got = gathered(lambda stop: tiled_documents(raw, stop, since=since - 1e-3, patience_s=1.5))
-    RE(count([det], 1))
-    until(lambda: names(got).count("stop") == 2)
-    stops = {doc["run_start"]: doc for name, doc in got if name == "stop"}
-    assert stops[start["uid"]]["exit_status"] == "fail" and "no stop document" in stops[start["uid"]]["reason"]
-
-
-@pytest.mark.fault("The agent and the RunEngine are suspended for an hour", "The run in progress is not ended")
-def test_a_process_that_was_suspended_ends_no_run(raw, gathered, run, monkeypatch):
-    since, clock, jump, looks = time.time(), time.monotonic, [0.0], []
-    items = type(raw).items
-    monkeypatch.setattr(type(raw), "items", lambda self: (looks.append(1), items(self))[1])
-    writer = TiledWriter(raw, batch_size=1)
-    start = dict(run[0][1], time=time.time())
-    for name, doc in [("start", start), *run[1:-2]]:
-        writer(name, doc)
-    got = gathered(lambda stop: tiled_documents(raw, stop, since=since - 1e-3, patience_s=600.0))
-    RE = RunEngine({})
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    RE(count([det], 1))  # a later run has ended
-    until(lambda: names(got).count("stop") == 1 and names(got).count("start") == 2)
-    monkeypatch.setattr(time, "monotonic", lambda: clock() + jump[0])
-    jump[0], before = 3600.0, len(looks)  # as it is for a process after SIGSTOP and SIGCONT
-    until(lambda: len(looks) > before + 2)
-    for name, doc in run[-2:]:
-        writer(name, doc)
-    until(lambda: names(got).count("stop") == 2)
-    stops = {doc["run_start"]: doc for name, doc in got if name == "stop"}
-    assert stops[start["uid"]] == run[-1][1]
+def test_a_run_abandoned_by_its_engine_is_ended(raw, run):
+    writer, reader, got = TiledWriter(raw, batch_size=1), RunReader(), []
+    for document in run[:-1]:
+        writer(*document)
+    for patience_s in (600.0, 600.0, 0.0):
+        got.append([*reader.follow(raw[run[0][1]["uid"]], abandoned_s=patience_s)])
+    assert names(got[0]) == ["start", "descriptor"] and names(got[1]) == [] and names(got[2])[-1] == "stop"
+    stop = got[2][-1][1]
+    assert stop["exit_status"] == "fail" and "no stop document" in stop["reason"] and reader.is_over
 
 
 @pytest.mark.fault(
     "The raw runs contain nodes that are not runs", "They are left out and named once; all runs are analysed"
 )
-def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
-    looks, length = [], type(raw).__len__
-    monkeypatch.setattr(type(raw), "__len__", lambda self: (looks.append(1), length(self))[1])
+def test_foreign_nodes_end_nothing(raw, gathered, caplog):
     since = time.time()
     at = {"time": since + 0.1, "uid": "x"}
     stop = {"uid": "x", "run_start": "x", "time": since, "exit_status": "success"}
@@ -221,47 +190,23 @@ def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
     odd.write_array([1.0], key="preview")
     (uid,) = RE(count([det], 2))
     raw[uid].write_array([[1.0]], key="preview")
-    got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
+    got = gathered(lambda stop: opened("tiled", stop, raw))
     until(lambda: ("stop", uid) in [(name, doc.get("run_start")) for name, doc in got])
-    assert [name for name, doc in got if uid in (doc.get("uid"), doc.get("run_start"))] == [
-        "start",
-        "descriptor",
-        "stop",
-    ]
-    assert names(got).count("event") == 2
+    of_run = [name for name, doc in got if uid in (doc.get("uid"), doc.get("run_start"))]
+    assert of_run == ["start", "descriptor", "stop"] and names(got).count("event") == 2
     foreign = ("no-uid", "no-mapping", "plain-array")
     until(lambda: all(f"{key} is left out" in caplog.text for key in foreign))
-    n = len(looks)
-    until(lambda: len(looks) >= n + 2)  # looked at again
+    (later,) = RE(count([det], 2))
+    until(lambda: ("stop", later) in [(name, doc.get("run_start")) for name, doc in got])  # they are looked at again
     for key in foreign:
         assert caplog.text.count(f"{key} is left out") == 1
     assert not [name for name, doc in got if name == "stop" and doc["run_start"] in ("text", "array")]
 
 
-@pytest.mark.parametrize("what", ["news", "_events"])
-def test_a_passing_fault_costs_no_run(raw, gathered, monkeypatch, what):
-    since, faults, read = time.time(), [], getattr(RunReader, what)
-
-    def fails_twice(self, run, **options):
-        documents = list(read(self, run, **options))
-        if len(faults) < 2:
-            faults.append(1)
-            raise KeyError("not whole yet")
-        return iter(documents)
-
-    monkeypatch.setattr(RunReader, what, fails_twice)
-    RE = RunEngine({})
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    RE(count([det], 2))
-    got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
-    until(lambda: "stop" in names(got))
-    assert names(got) == ["start", "descriptor", "event", "event", "stop"] and got[-1][1]["exit_status"] == "success"
-
-
 def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):
-    since, uid = time.time(), str(uuid.uuid4())
-    TiledWriter(raw, batch_size=1)("start", dict(run[0][1], time=since + 0.1, uid=uid))
-    got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
+    uid = run[0][1]["uid"]
+    TiledWriter(raw, batch_size=1)(*run[0])
+    got = gathered(lambda stop: opened("tiled", stop, raw))
     until(lambda: "start" in names(got))
     raw[uid].update_metadata({"stop": 5})
     until(lambda: "stop" in names(got))

@@ -5,15 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from sklearn.metrics import adjusted_rand_score
 
-from ainerd.results import Content, LoadedResult
 from ainerd.technique import AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse, check_technique
 from ainerd_xtec import XTEC, Trajectories
-from ainerd_xtec._ramp import grouped
-from ainerd_xtec._settings import XTECSettings
-from ainerd_xtec.panels import columns, plot, sentences
+from ainerd_xtec.panels import columns, sentences
 from sim_devices import Crystal, Transition
 from tests.xtec.ramps import TEMPERATURES, ramp
 
@@ -48,9 +44,8 @@ def singles(run, order):
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"monitor": ["i0"]}], ids=["plain", "by monitor"])
-def test_the_division_into_runs_and_their_order_change_no_bit(options):
-    technique = XTEC(clusters=3, **options)
+def test_the_division_into_runs_and_their_order_change_no_bit():
+    technique = XTEC(clusters=3, monitor=["i0"])
     run = ramp(2, exposures=1 + 0.1 * np.sin(np.arange(len(TEMPERATURES))))
     whole = analyse(technique, run)
     for seed in range(2):
@@ -116,18 +111,6 @@ def test_a_direction_selects_one_branch():
     assert heating.summary["frames_left_out"] == len(TEMPERATURES) - 1
 
 
-@pytest.mark.parametrize("n", [100, 2000])
-def test_a_slow_ramp_with_noise_has_a_direction(n):
-    """Steps of a ramp of many frames are smaller than the temperatures that are merged, and some go back."""
-    up = np.linspace(100.0, 200.0, n) + np.random.default_rng(0).normal(0, 0.03, n)
-    t, merge = np.append(up, up[::-1]), 100 / 300
-    for direction, first in (("heating", 0), ("cooling", n)):
-        groups = grouped(t, np.ones(2 * n), np.arange(2.0 * n), XTECSettings(direction=direction))
-        frames = np.sort(np.concatenate([group.frames for group in groups]))
-        missed = np.setxor1d(frames, np.arange(first, first + n))
-        assert (np.abs(t[missed] - 200.0) < merge + 0.3).all() and len(missed) < 2 + 0.02 * n
-
-
 def test_a_temperature_recorded_during_a_run_is_interpolated():
     class Monitored:
         def value(self, key, unit=""):
@@ -171,9 +154,7 @@ def test_bad_input_gives_a_reason(changes, why):
         analyse(XTEC(), replace(RUN, **changes))
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"clusters": 6}, {"scale": "zscore"}, {"cut": 4.5}, {"cut": "kl"}, {"clusters": 1}], ids=str
-)
+@pytest.mark.parametrize("options", [{}, {"cut": "kl"}, {"clusters": 1}], ids=str)
 def test_background_shows_no_transition_with_any_cut(options):
     analysis = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
     assert analysis.summary["transitions"] == 0 and "transition" not in analysis.tables
@@ -184,36 +165,40 @@ def test_background_shows_no_transition_with_any_cut(options):
     assert set(analysis.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
 
 
-@pytest.mark.parametrize(("gap", "background"), [(slice(5, 9), 2), (slice(5), 2), (slice(8, 12), 2), (slice(5, 9), 0)])
-def test_0_of_voxels_that_were_not_measured_makes_no_transition(gap, background):
-    """Three Bragg peaks and three that vanish at 100 K, of which one half is not measured at some temperatures."""
+def six_peaks(background):
+    """Temperatures, and mean counts of three Bragg peaks and three that vanish at 100 K."""
     t, (row, column) = np.linspace(30, 180, 24), np.mgrid[:32, :48]
     order, mean = np.sqrt(np.clip(1 - t / 100, 0, None)), np.full((24, 32, 48), float(background))
     for k in range(6):
         peak = np.exp(-((row - 8 - 16 * (k // 3)) ** 2 + (column - 8 - 16 * (k % 3)) ** 2) / 4)
         mean += (400 * order if k % 2 else np.full(24, 300.0))[:, None, None] * peak
+    return t, mean
+
+
+@pytest.mark.parametrize(("gap", "background"), [(slice(5), 2), (slice(5, 9), 0)])
+def test_0_of_voxels_that_were_not_measured_makes_no_transition(gap, background):
+    """One half of the frame is not measured at some temperatures."""
+    t, mean = six_peaks(background)
     frames = np.random.default_rng(0).poisson(mean).astype("f4")
-    whole = analyse(XTEC(), ExampleRun(frames=frames, readings={"temperature": t})).summary
+    if not background:  # 0 of a peak that vanished is data
+        whole = analyse(XTEC(), ExampleRun(frames=frames, readings={"temperature": t}))
+        assert whole.summary["pixels_unmeasured"] == 0
     frames[gap, :16] = 0
     summary = analyse(XTEC(), ExampleRun(frames=frames, readings={"temperature": t})).summary
     assert summary["transitions"] == 1 and summary["transition_1"] == pytest.approx(100, abs=5)
-    assert whole["pixels_unmeasured"] == 0 and 100 < summary["pixels_unmeasured"] <= 16 * 48
+    assert 100 < summary["pixels_unmeasured"] <= 16 * 48
     assert f"{summary['pixels_unmeasured']} pixels are left out: they hold 0" in " ".join(sentences(summary))
 
 
 def test_negative_voxels_are_data_and_marked_pixels_are_counted():
-    """Three of six peaks vanish at 100 K; without the background their voxels then scatter around 0."""
-    rng, t, (row, column) = np.random.default_rng(0), np.linspace(30, 180, 24), np.mgrid[:32, :48]
-    mean = np.full((24, 32, 48), 2.0)
-    for k in range(6):
-        peak = np.exp(-((row - 8 - 16 * (k // 3)) ** 2 + (column - 8 - 16 * (k % 3)) ** 2) / 4)
-        mean += (400 * np.sqrt(np.clip(1 - t / 100, 0, None)) if k % 2 else np.full(24, 300.0))[:, None, None] * peak
+    """Without the background the voxels of peaks that vanished scatter around 0."""
+    rng, (t, mean), column = np.random.default_rng(0), six_peaks(2.0), np.arange(48)
     counts, empty = rng.poisson(mean), rng.poisson(2.0, mean.shape)
     subtracted = counts - empty
     gaps = np.where(np.abs(column - 20) < 2, -1, subtracted)  # between modules
     in_counts = np.where(np.abs(column - 20) < 2, -1, counts)
     in_counts[3, 0, 0] = -2  # marked in one frame
-    for frames, marked in ((subtracted, 0), (counts - 2.0, 0), (gaps, 96), (in_counts, 97)):
+    for frames, marked in ((subtracted, 0), (gaps, 96), (in_counts, 97)):
         run = ExampleRun(frames=frames.astype("f4"), readings={"temperature": t})
         summary = analyse(XTEC(), run).summary
         assert summary["transitions"] == 1 and summary["transition_1"] == pytest.approx(100, abs=2)
@@ -227,24 +212,10 @@ def test_one_frame_and_frames_of_another_shape():
     feed = Feed(XTEC(clusters=3), RUN)
     with pytest.raises(AnalysisError, match="frames at 1 temperature"):
         feed.push(1).finish()
-    feed.push()
-    whole = feed.finish()
+    feed.push().finish()
     other = ExampleRun(frames=np.zeros((3, 5, 7), np.uint16), readings={"temperature": 1.0})
     with pytest.raises(AnalysisError, match="5 × 7 pixels in a series of 64 × 64"):
         feed.next_run(other)
-    feed._runs.pop(), feed._taken.pop()  # its frames are skipped
-    same_bits(whole, feed.finish())
-
-
-def test_a_frame_without_counts_and_frames_of_another_dtype_do_not_fail_a_ramp():
-    dark = np.where(np.arange(len(TEMPERATURES)) == 4, 0, 1)[:, None, None] * ramp(7, n=128).frames
-    analysis = analyse(XTEC(clusters=3), replace(RUN, frames=dark.astype(np.uint16)))
-    assert analysis.summary["temperatures"] == len(TEMPERATURES) - 1 and analysis.summary["frames_left_out"] == 1
-    first, *others = singles(RUN, range(len(TEMPERATURES)))
-    feed = Feed(XTEC(clusters=3), first, n_frames=None).push()
-    for other in others:
-        feed.next_run(replace(other, frames=other.frames.astype(np.uint64))).push()
-    same_bits(analyse(XTEC(clusters=3), RUN), feed.finish())
 
 
 def test_a_temperature_without_beam_counts_as_not_measured():
@@ -274,10 +245,9 @@ def test_expansion_is_followed():
     assert "peaks move by 5.4" in " ".join(sentences(summary))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_nine_spots_that_stand_still_are_not_followed(seed):
+def test_nine_spots_that_stand_still_are_not_followed():
     """A detector of 72 × 72 pixels, as small as one that X-TEC was given; the spots only fade."""
-    rng, t, (y, x) = np.random.default_rng(seed), 40 + 4.0 * np.arange(30), np.mgrid[:72, :72]
+    rng, t, (y, x) = np.random.default_rng(0), 40 + 4.0 * np.arange(30), np.mgrid[:72, :72]
     places, fades = 24 * np.indices((3, 3)).reshape(2, -1).T + rng.uniform(8, 16, 2), rng.uniform(5e-4, 4e-3, 9)
     frames = np.full((30, 72, 72), 3.0)
     for (row, column), height, fade in zip(places, rng.uniform(20, 200, 9), fades, strict=True):
@@ -339,46 +309,20 @@ def test_the_next_temperature_halves_the_gap_with_the_transition():
     assert asked == {"temperature": 92.5, "reason": "trajectories bend most between 80 and 105 K"}
 
 
-@pytest.mark.parametrize("transition", [131.0, 110.0])
-def test_ramps_of_one_crystal_are_one_regime_whatever_their_steps_range_and_counts(transition):
+def test_ramps_of_one_crystal_are_one_regime_whatever_their_steps_range_and_counts():
     """Two ramps of a crystal with transitions at 82 and 131 K, and one of another crystal."""
     one = analyse(XTEC(), ramp(2, np.linspace(30, 180, 24), 96))
-    crystal = {} if transition == 131.0 else {"transitions": (Transition(82.0), Transition(transition, 0.5))}
-    other = analyse(XTEC(), ramp(2, np.linspace(45, 172, 18), 96, exposures=np.full(18, 3.0), **crystal))
-    regimes = XTEC().regimes(np.stack([one.embedding, other.embedding]))
-    assert regimes.n_regimes == (1 if transition == 131.0 else 2)
-
-
-def test_a_zone_brings_clusters_nearer_to_the_kinds_of_peaks():
-    """The same place in all zones of 16 pixels is one neighbourhood; without it peaks are split by their brightness."""
-    run = ramp(0, np.linspace(30, 180, 16), 128)
-    nothing, one, both = (Crystal(128, transitions=Crystal(8).transitions[:k]).counts(35.0) for k in range(3))
-    kinds = np.digitize(nothing, [20.0]) + 2 * (one > nothing + 5) + 4 * (both > one + 5)
-    found = [analyse(XTEC(clusters=6, smooth=how), run).arrays["labels"] for how in ("none", (16.0, 16.0))]
-    plain, zone = (adjusted_rand_score(kinds[labels >= 0], labels[labels >= 0]) for labels in found)
-    assert zone > max(plain + 0.1, 0.7)
+    for crystal, n in (({}, 1), ({"transitions": (Transition(82.0), Transition(110.0, 0.5))}, 2)):
+        other = analyse(XTEC(), ramp(2, np.linspace(45, 172, 18), 96, exposures=np.full(18, 3.0), **crystal))
+        assert XTEC().regimes(np.stack([one.embedding, other.embedding])).n_regimes == n
 
 
 def test_digits_and_labels_suit_the_ramped_quantity():
-    """A ramp of strain, in fractions, with more clusters than a palette has colours."""
-    n, shape = 14, (20, 21)
-    summary = {"transition_1": 0.0213, "transition_1_low": 0.0201, "transition_1_high": 0.0222, "clusters": n}
+    """A ramp of strain, in fractions."""
+    summary = {"transition_1": 0.0213, "transition_1_low": 0.0201, "transition_1_high": 0.0222, "clusters": 14}
     assert columns(summary, {"transition_1": "1"})["transitions"] == "0.0213 (0.0201–0.0222)"
     summary |= {"pixels": 420, "temperatures": 30, "transitions": 1}
     assert "a transition at 0.0213, between 0.0201 and 0.0222 (90 %)" in sentences(summary)
-    labels = np.arange(np.prod(shape)).reshape(shape) % n
-    arrays = {"temperature": np.linspace(0.01, 0.05, 30), "labels": labels, "mean_frame": np.ones(shape)}
-    arrays |= dict.fromkeys(("trajectories", "trajectories_sd"), np.ones((n, 30)))
-    made = summary | {"units": {"temperature": "1"}, "parameters": {"temperature": "strain"}}
-    result = LoadedResult("a", made, {name: Content(array, None) for name, array in arrays.items()})
-    figure = Figure(figsize=(13, 4))
-    plot(result, figure)
-    axes = figure.axes[0]
-    assert axes.get_xlabel() == "strain" and [text.get_text() for text in axes.texts] == ["0.0213"]
-    lines = [line for line in axes.lines if line.get_label()[0].isdigit()]
-    assert len({line.get_color() for line in lines}) == len(axes.get_legend().get_texts()) == n
-    figure.draw_without_rendering()
-    assert figure.bbox.containsx(axes.get_legend().get_window_extent().y0)
 
 
 def test_the_sketch_shows_the_cut():
