@@ -137,7 +137,7 @@ class Numbering:
             logger.warning("the exposure that was interrupted after %d frames is taken again", self.next - first)
             self._forget(first)
         begin, problem = max(first, self.next), ""
-        if begin > first:
+        if n and begin > first:
             logger.warning("%s came again after a pause: left out", named(first, min(begin, first + n)))
             self._is_again = True
         if begin < first + n:
