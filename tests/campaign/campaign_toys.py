@@ -6,10 +6,24 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from ainerd.novelty import LOOKS, Components
 from ainerd.results import Gone, Result
-from ainerd.technique import Regimes, Technique
+from ainerd.technique import NullRegimes, Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
+# Statistics of known regimes. The exposures of one all have the p-value of the first: as dependent as can be.
+UNIFORM = (np.arange(4000) + 0.5) / 4000
+NULL = NullRegimes(by_look=np.tile(-np.log(UNIFORM), (LOOKS, 1)), smallest=UNIFORM, whole=UNIFORM, own=np.ones((14, 9)))
+ALONE = Components()  # each regime is a component
+
+
+def seen(**regimes):
+    """Exposures by regime, as ``r0=[.1, .2]`` or ``r0={"a": .1}``; keys are made of the regime and the place."""
+    exposures = {}
+    for name, p in regimes.items():
+        keyed = p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
+        exposures |= {key: (int(name[1:]), value) for key, value in keyed.items()}
+    return exposures
 
 
 class Toy(Technique):
@@ -44,12 +58,16 @@ class Store:
         return not self.seems_away
 
     def __init__(self, agent="toy"):
-        self.agent, self.container = agent, {}
+        self.agent = agent
         self.rows, self.points = {}, {}
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
         self.shown = {}  # the state of the agent
         self.changes = []  # records
+
+    @property
+    def container(self):
+        return self  # of the node of its agent
 
     def append(self, number, change):
         """Write a change as `AgentNode.append` does."""
@@ -57,9 +75,6 @@ class Store:
             return self.changes[number - 1]
         assert number == len(self.changes) + 1
         self.changes.append(orjson.loads(orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY)))
-
-    def changes_after(self, number):
-        return list(enumerate(self.changes, 1))[number:]
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""
@@ -109,6 +124,31 @@ class Store:
     def status(self, id):
         """Status of a suggestion, and who gave it that."""
         return self.saved[id].status, self.saved[id].status_by
+
+
+class Agent:
+    """The part of `AgentNode` that a journal uses: it keeps all in the store."""
+
+    def __init__(self, store, agent):
+        self._store, self._agent = store, agent
+
+    def save_checkpoint(self, state):
+        self._store.checkpoints[self._agent] = state
+
+    def checkpoint(self):
+        return self._store.checkpoints.get(self._agent, {})
+
+    def append(self, number, change):
+        return self._store.append(number, change)
+
+    def changes(self, after):
+        return list(enumerate(self._store.changes, 1))[after:]
+
+    def update_state(self, state):
+        self._store.shown.update(state)
+
+    def answer(self, *answer):
+        self._store.node.answer(*answer)
 
 
 def outcome(key, x=5.0, y=5.0, z=0.0, **about):

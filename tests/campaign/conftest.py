@@ -1,5 +1,5 @@
 import pytest
-from campaign_toys import BOUNDS, Jobs, Store, Toy
+from campaign_toys import BOUNDS, Agent, Jobs, Store, Toy
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
@@ -12,17 +12,8 @@ def technique():
 
 @pytest.fixture
 def store(monkeypatch):
-    store = Store()
-    monkeypatch.setattr(
-        "ainerd.results.AgentNode.save_checkpoint",
-        lambda node, state: store.checkpoints.update({node._agent: state}),
-    )
-    monkeypatch.setattr("ainerd.results.AgentNode.checkpoint", lambda node: store.checkpoints.get(node._agent, {}))
-    monkeypatch.setattr("ainerd.results.AgentNode.append", lambda node, number, event: store.append(number, event))
-    monkeypatch.setattr("ainerd.results.AgentNode.changes", lambda node, after: store.changes_after(after))
-    monkeypatch.setattr("ainerd.results.AgentNode.update_state", lambda _, state: store.shown.update(state))
-    monkeypatch.setattr("ainerd.results.AgentNode.answer", lambda _, *answer: store.node.answer(*answer))
-    return store
+    monkeypatch.setattr("ainerd.campaign._journal.AgentNode", Agent)
+    return Store()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import uuid
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,6 @@ import pytest
 from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._proposals import Partners
 from ainerd.config import Steering
 from ainerd.results import Away, ResultRecord, ResultStore
 from ainerd.results.commands import Exclude
@@ -93,77 +91,49 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
     assert {"x": 0.6, "y": 9.4} in [again.measure()[0] for _ in range(2)]
 
 
-def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_candidates(client):
-    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
-    slow.campaign.apply(Exclude(region={"x": (0.0, 2.0)}))
-    structure.measure({"x": 1.2, "y": 8.8})
-    assert "found something" not in slow.measure()[1]
-    about = {"parameters": {"slow": 1}, "raw_uid": uuid.uuid4().hex, "technique": "structure", "agent": "structure"}
-    record = ResultRecord(positions={"z": 1.0}, **about)
-    structure.store.begin(record)
-    analysis = Analysis(embedding=np.zeros(3, np.float32), novelty_p=0.001, arrays={}, calibration={"alpha": 0.05})
-    structure.store.complete(record.key, analysis)
-    assert "found something" not in slow.measure()[1]
+@pytest.fixture
+def of_everybody(make, store):
+    """Makes a campaign with the partner slow, whose store has these results of all agents."""
 
+    def of_everybody(*rows):
+        names = ["agent", "x", "y", "novel", "novelty_p", "supersedes", "status"]
+        table = pd.DataFrame.from_dict({f"{i}": row for i, row in enumerate(rows)}, orient="index", columns=names)
+        store.of_everybody = lambda: table
+        return make(partners=["slow"], smallest_feature=1.0)
 
-def test_a_look_is_one_request_for_changes(client, monkeypatch):
-    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
-    structure.measure({"x": 1.2, "y": 8.8})
-    partners = Partners(slow.store, [*BOUNDS], ["structure", "a third", "a fourth"])
-    assert partners.look() and len(partners.candidates) == 1
-    http, asked = client.context.http_client, []
-    send = http.send
-    monkeypatch.setattr(http, "send", lambda *a, **more: (asked.append(send(*a, **more)), asked[-1])[1])
-    assert not partners.look()
-    (answer,) = asked
-    assert len(answer.content) < 1300
-    structure.measure({"x": 0.6, "y": 9.4})
-    asked.clear()
-    assert partners.look() and len(partners.candidates) == 2 and len(asked) == 1
+    return of_everybody
 
 
 @pytest.mark.fault(
     "Tiled does not answer when the findings of another technique are read",
     "The earlier positions stay, and nothing stops",
 )
-def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
-    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
-    structure.measure({"x": 1.2, "y": 8.8})
-    slow.campaign.look_elsewhere()
-    before = slow.campaign.peek().point
+def test_without_an_answer_of_tiled_the_candidates_stay(of_everybody, store):
+    campaign = of_everybody(("slow", 1.2, 8.8, True, 0.01, None, "complete"))
+    campaign.look_elsewhere()
+    before = campaign.peek().point
     assert (before["x"], before["y"]) == (1.2, 8.8)
 
-    def away(*_, **__):
+    def away():
         raise Away("Tiled is away")
 
-    monkeypatch.setattr(ResultStore, "of_everybody", away)
-    slow.campaign.look_elsewhere()
-    assert slow.campaign.peek().point == before
+    store.of_everybody = away
+    campaign.look_elsewhere()
+    assert campaign.peek().point == before
 
 
-def test_the_newest_of_several_analyses_counts_and_only_positions_that_are_novel_to_the_partners():
-    def table(**changes):
-        rows = {
-            "a": ("slow", 1.0, 2.0, True, 0.01, None, "complete"),
-            "b": ("slow", 3.0, 2.0, True, 0.02, None, "complete"),
-            "c": ("slow", 3.1, 2.0, True, 0.03, "b", "partial"),  # b was analysed again
-            "d": ("slow", 1.1, 2.0, True, 0.04, "a", "computing"),  # and a is being analysed
-            "e": ("slow", 5.0, 2.0, False, 0.5, None, "complete"),
-            "f": ("other", 6.0, 2.0, True, 0.01, None, "complete"),
-            "g": ("slow", 7.0, None, True, 0.01, None, "complete"),
-        } | changes
-        names = ["agent", "x", "y", "novel", "novelty_p", "supersedes", "status"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=names)
-
-    answer = SimpleNamespace(results=table())
-    partners = Partners(SimpleNamespace(of_everybody=lambda: answer.results), ("x", "y"), ["slow"])
-    assert partners.look() and not partners.look()
-    assert [(each.position, each.p, each.agent) for each in partners.candidates] == [
-        ({"x": x, "y": 2.0}, p, "slow") for x, p in ((1.0, 0.01), (3.1, 0.03), (1.1, 0.04))
-    ]  # fmt: skip
-    answer.results = table(e=("slow", 5.0, 2.0, False, 0.6, None, "complete"))
-    assert not partners.look()  # another result, and the same candidates
-    answer.results = table(e=("slow", 5.0, 2.0, True, 0.6, None, "complete"))
-    assert partners.look() and len(partners.candidates) == 4
-    answer.results = table().drop(columns="novel")
-    assert not partners.look() and len(partners.candidates) == 4
+def test_the_newest_of_several_analyses_counts_and_only_positions_that_are_novel_to_the_partners(of_everybody):
+    campaign = of_everybody(
+        ("slow", 1.0, 2.0, True, 0.01, None, "complete"),
+        ("slow", 3.0, 2.0, True, 0.02, None, "complete"),
+        ("slow", 3.1, 2.0, False, 0.3, "1", "partial"),  # the one before was analysed again
+        ("slow", 1.1, 2.0, False, 0.4, "0", "computing"),  # and the first one is being analysed
+        ("slow", 5.0, 2.0, False, 0.5, None, "complete"),
+        ("other", 6.0, 2.0, True, 0.01, None, "complete"),
+        ("slow", 7.0, None, True, 0.01, None, "complete"),
+        ("slow", 9.0, 9.0, True, 0.01, None, "complete"),
+    )
+    campaign.apply(Exclude(region={"x": (8.0, 10.0)}))
+    campaign.look_elsewhere()
+    points = [(each["x"], each["y"]) for each in campaign.suggest(6) if "slow found something" in each["reason"]]
+    assert points == [(1.0, 2.0)]

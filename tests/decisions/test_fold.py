@@ -74,20 +74,6 @@ def began(session="me", high=10.0, t=T):
     return Began(session=session, t=t, configured={**BOUNDS, "x": (0.0, high)})
 
 
-def test_a_position_is_proposed_handed_out_and_measured():
-    state, effects = fold(proposed("a"))
-    assert state.next(review=False).id == "a"
-    state, more = fold(HandedOut(t=T, suggestion=suggestion("a")), state=state)
-    assert not state.waiting and state.is_open("a")
-    result = Measured(key="r", suggestion="a", raw_uid="run")
-    state, last = fold(result, state=state)
-    assert not state.is_open("a") and state.measured == {"a": "r"}
-    a = suggestion("a")
-    assert effects + more + last == [
-        Suggest(a), Suggest(a, "accepted"), SetStatus("a", "measured", raw_uid="run")
-    ]  # fmt: skip
-
-
 def test_places_in_the_queue_and_in_review():
     adds = [commands.Add(position={"x": float(x), "y": 3.0}) for x in (1, 2, 3, 4)]
     events = [asked(add, x=add.position["x"]) for add in adds]
@@ -148,17 +134,6 @@ def test_a_session_closes_what_the_one_before_left_open():
     assert effects[-1] == SetStatus("b", "failed", f"{gone}: not measured")
     state, effects = fold(began("dead"), proposed("c"), began("me"))
     assert not state.waiting and effects[-1] == SetStatus("c", "withdrawn", gone)
-
-
-def test_exposures_that_failed_claims_and_withdrawals():
-    state, effects = fold(
-        proposed("a"), HandedOut(t=T, suggestion=suggestion("a")),
-        Unfinished(t=T, positions={"a": {"x": 5.0, "y": 5.0}}),
-        Claimed(t=T, claims={"n": 1}),
-        proposed("b", x=1.0), Withdrawn(t=T, why="newer results", status="superseded"),
-    )  # fmt: skip
-    assert not state.is_open("a") and state.failed == {"a": {"x": 5.0, "y": 5.0}} and state.claims == {"n": 1}
-    assert effects[-1] == SetStatus("b", "superseded", "newer results") and not state.waiting
 
 
 PLAIN = [commands.Hold, commands.Release, commands.Accept, commands.Next]
@@ -233,13 +208,6 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
         reduce(START, Proposed(suggestion=Suggestion(id="a", position={}, reason="so")), RULES)
 
 
-def test_a_decision_is_valid_whatever_a_clock_says_later():
-    hold = asked(commands.Hold(by="Ann", created="2099-01-01T00:00:00+00:00"))
-    state, _ = fold(parse_change(_record(hold)))
-    assert state.held.by == "Ann"
-    assert commands.parse_command(commands.command_metadata(hold.command, "toy")) == hold.command
-
-
 def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
     hold = commands.Hold(by="Ann", why="tea")
     node, again = (asked(hold).model_copy(update={"container": "holds"}) for _ in range(2))
@@ -250,16 +218,6 @@ def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
     assert effects == [ShowHold(), line, Reply("holds", hold.id, "done", text)]
     _, effects = fold(asked(hold))  # at the prompt
     assert effects == [ShowHold(), line]
-
-
-def test_bounds_within_their_ceiling():
-    assert within({"x": (1.0, 2.0)}, BOUNDS) == {"x": (1.0, 2.0)}
-    with pytest.raises(ValueError, match="only the settings widen them"):
-        within({"x": (-1.0, 2.0)}, BOUNDS)
-
-
-def test_limits_as_text():
-    assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"
 
 
 def test_a_suggestion_that_a_run_names_is_not_measured_again():

@@ -55,13 +55,6 @@ def test_a_batch_covers_better_than_chance():
     assert cdist(grid, batch).min(1).mean() < np.median(chance)
 
 
-def test_without_a_place_left_it_says_so():
-    explorer = Explorer(BOUNDS)
-    explorer.window = explorer.window.changed(explorer.bounds, [{"x": (-1.0, 11.0)}])
-    with pytest.raises(ValueError, match="position"):
-        explorer.suggest(1)
-
-
 def test_the_seed_settles_ties_and_nothing_else_is_random():
     ways = [[place(s) for s in Explorer(BOUNDS, seed=seed).suggest(5)] for seed in (1, 1, 2)]
     assert np.array_equal(ways[0], ways[1])

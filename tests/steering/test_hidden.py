@@ -50,10 +50,6 @@ def test_an_exposure_more_never_leaves_more_hidden(points):
     assert (hit <= hit_then + 1e-6).all() and (hit >= 0).all() and hit.max() <= INCLUSIONS
 
 
-def test_nothing_is_hidden_where_everything_was_measured():
-    assert not HIDDEN.uncovered(np.zeros(len(WINDOW.nodes))).any()
-
-
 def test_a_large_region_is_hit_as_often_as_drawn_ones():
     rng = np.random.default_rng(3)
     centre = WINDOW.nodes[rng.integers(0, len(WINDOW.nodes), 400_000)]
@@ -98,14 +94,6 @@ def test_the_chance_of_an_unseen_layer_is_that_of_drawn_boundaries(regimes):
         assert chance[node] == pytest.approx(NEW * new.mean(), abs=0.003)
 
 
-def test_an_unseen_layer_beyond_the_outermost_exposures_needs_one_boundary():
-    _, chance = layered(LINE, np.array([[2.0], [7.0], [8.0]]), np.array([0, 1, 1]))
-    rng, rate = np.random.default_rng(0), (2 + 1) / LINE.width
-    for node, outermost in zip(LINE.nearest_node(np.array([[0.5], [1.5], [9.5]])), (2.0, 2.0, 8.0), strict=True):
-        boundaries = rng.poisson(rate * abs(LINE.nodes[node, 0] - outermost), 200_000)
-        assert chance[node] == pytest.approx(NEW * (boundaries > 0).mean(), abs=0.003)
-
-
 def test_bands_are_believed_to_be_layers_and_an_inclusion_is_not():
     window, rng = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)}), np.random.default_rng(1)
     x = rng.random((60, 2))
@@ -113,9 +101,3 @@ def test_bands_are_believed_to_be_layers_and_an_inclusion_is_not():
     inclusion = (np.linalg.norm(x - 0.5, axis=1) < 0.2).astype(int)
     assert layered(window, x, oblique)[0] > 0.3
     assert layered(window, x, inclusion)[0] < 0.01
-
-
-def test_regimes_scattered_over_thousands_of_points_are_no_layers():
-    window, rng = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)}), np.random.default_rng(2)
-    belief, chance = layered(window, rng.random((3000, 2)), rng.integers(5, size=3000))
-    assert belief == 0 and np.isfinite(chance).all()

@@ -11,8 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from ainerd.knobs import NOISE, Knob
-from ainerd.steering import POLICIES, Exposures, Search, propose
-from ainerd.steering._policies import _best, levels, new_regimes
+from ainerd.steering import POLICIES, Candidate, Exposures, Search, propose
 from tests.explorer import Explorer
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
@@ -42,13 +41,6 @@ def no_time(a, b):
 def test_sobol_takes_the_points_of_the_sequence_in_turn():
     expected = 10 * qmc.Sobol(2, seed=0).random(16)
     assert np.allclose(way_of(explorer_of("sobol", x=MM, y=MM), 16), expected)
-
-
-def test_an_excluded_point_of_a_sequence_is_left_out():
-    explorer = explorer_of("sobol", x=MM, y=MM)
-    explorer.window = explorer.window.changed(explorer.bounds, [{"x": (0.0, 5.0)}])
-    points = 10 * qmc.Sobol(2, seed=0).random(64)
-    assert np.allclose(way_of(explorer, 12), points[points[:, 0] > 5][:12])
 
 
 def test_a_raster_runs_to_and_fro_and_misses_no_region_of_one_length():
@@ -109,19 +101,16 @@ def test_no_part_of_the_only_way_of_a_knob_is_left_out(policy):
     assert temperature[0] <= 320 and (np.diff(temperature) <= 20 + 1e-3).all()  # a length is 20 K
 
 
+def test_a_candidate_of_another_technique_is_measured_at_its_very_place():
+    explorer = explorer_of(x=MM, t=SLOW)
+    explorer.candidates = [Candidate({"x": 3.3, "t": 322.0}, 0.0001, "xtec")]
+    led = [each for each in explorer.suggest(4) if each["reason"].startswith("xtec found something ")]
+    assert [(each["x"], each["t"]) for each in led] == [(3.3, 322.0)]
+
+
 def test_levels_wants_a_knob_with_a_cost():
     with pytest.raises(ValueError, match="needs a knob with a cost"):
         explorer_of("levels", x=MM, y=MM).suggest(1)
-
-
-def test_the_samples_of_a_holder_have_nothing_in_common():
-    holder = {"values": (1.0, 2.0), "apart": True}
-    explorer = explorer_of(x={**MM, "length": None}, holder=holder)
-    explorer.ingest([{"_id": "a", "x": 5.0, "holder": 1.0, "embedding": np.zeros(2)}])
-    survey = explorer.survey()
-    other = survey.window.nodes[:, 1] > survey.window.nodes[:, 1].min()
-    assert survey.nearest[other].min() > 10 * survey.window.width  # an exposure says nothing about the other sample
-    assert survey.inclusions[other].min() > 0
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -139,26 +128,6 @@ def test_a_point_of_a_person_respects_the_direction():
     explorer.register_suggestions([{"x": 5.0, "temperature": 380.0}])
 
 
-def test_with_six_knobs_it_goes_on():
-    explorer = explorer_of(**dict.fromkeys("abcdef", MM))
-    rng = np.random.default_rng(0)
-    points = [
-        {"_id": str(i), **dict(zip("abcdef", rng.uniform(0, 10, 6), strict=True)), "embedding": rng.normal(size=2)}
-        for i in range(50)
-    ]
-    explorer.ingest(points)
-    (suggestion,) = explorer.suggest(1)
-    assert all(0 <= suggestion[name] <= 10 for name in "abcdef") and "lengths" in suggestion["reason"]
-
-
-def test_with_six_knobs_a_raster_has_millions_of_points_and_begins_at_once():
-    explorer = explorer_of("raster", **{f"knob{i}": MM for i in range(6)})
-    way = way_of(explorer, 20)
-    assert (way[:13, 1:] == way[0, 1:]).all()
-    assert [*(way[13:] != way[0]).sum(0)[1:]] == [7, 0, 0, 0, 0]  # then the second one changes
-    assert np.allclose(np.diff(way[:13, 0]), 10 / 13)
-
-
 def test_cells_wider_than_a_region_are_measured_anywhere():
     way = way_of(explorer_of(**{f"knob{i}": MM for i in range(6)}), 60)
     assert all(len(np.unique(x)) > 30 for x in way.T)
@@ -166,9 +135,9 @@ def test_cells_wider_than_a_region_are_measured_anywhere():
     assert (way.min(0) < 1).all() and (way.max(0) > 9).all()  # also at the limits
 
 
-def surveyed(policy="levels"):
-    """An explorer with two regimes, a novel exposure, and a temperature that is slow."""
-    explorer = explorer_of(policy, x=MM, t=SLOW, travel=no_time)
+def surveyed():
+    """The survey of two regimes and a novel exposure, with a temperature that is slow."""
+    explorer = explorer_of("levels", x=MM, t=SLOW, travel=no_time)
     explorer._labeler = lambda z: z[:, 0].astype(int)
     rng = np.random.default_rng(0)
     places = np.column_stack([rng.uniform(0, 10, 12), 310 + 5.0 * np.sort(rng.integers(0, 3, 12))])
@@ -179,11 +148,11 @@ def surveyed(policy="levels"):
     ]
     points[3]["embedding"] = [7, 0.0]
     explorer.ingest(points)
-    return explorer
+    return explorer.survey()
 
 
 def test_the_level_is_the_one_with_the_most_worth_per_second():
-    survey = surveyed().survey()
+    survey = surveyed()
     worth = survey.gain * (1 + survey.boundary) + survey.confirmation
     assert survey.worth == pytest.approx(worth) and survey.confirmation.max() > 0.1 and survey.boundary.max() > 0.5
     at = survey.window.nodes[:, 1]
@@ -194,7 +163,7 @@ def test_the_level_is_the_one_with_the_most_worth_per_second():
             here = survey.is_open & (at == level)
             best = sorted(survey.worth[here], reverse=True)[: 1 if level == now else 16]
             rates[level] = sum(best) / (survey.travel_s[here].min() + len(best) * exposure_s)
-        position, _ = levels(survey)
+        position, _ = POLICIES["levels"](survey)
         assert position[1] == pytest.approx(max(rates, key=rates.get))
 
 
@@ -211,24 +180,9 @@ def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_travel():
         ])  # fmt: skip
         survey = explorer.survey()
         rate = survey.worth / (30.0 + survey.travel_s)
-        position, _ = new_regimes(survey)
+        position, _ = POLICIES["new_regimes"](survey)
         node = np.abs(survey.window.nodes - position).sum(1).argmin()
         assert rate[node] >= (1 - 1e-5) * rate[survey.is_open].max()
-
-
-def test_the_reason_names_its_causes():
-    survey = surveyed("new_regimes").survey()
-    nodes = np.arange(len(survey.window.nodes))
-    for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):
-        _, reason = _best(survey, nodes == node)
-        gaps = cdist(survey.visited, survey.window.nodes).min(0)
-        is_largest = gaps[node] >= 0.95 * gaps[survey.is_open].max()
-        if survey.confirmation[node]:
-            assert reason == f"beside the novel spot at {survey.window.text(survey.spots[0])}, to confirm it"
-        elif survey.layers[node] > survey.inclusions[node]:
-            assert reason.startswith("a band of a new regime may lie here; probably regime ")
-        elif is_largest:
-            assert reason.startswith(f"the largest gap: {gaps[node]:.2g} lengths to the nearest exposure; probably ")
 
 
 def test_reasons_differ_where_causes_differ_and_use_the_names_of_regimes():
