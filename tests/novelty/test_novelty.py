@@ -157,9 +157,7 @@ def test_verdicts_of_several_kinds_and_terms_are_those_of_normal_densities(monke
             return -logs[:, nearest, np.arange(len(x))].T, nearest
 
         known, near = strange(features[fold != held])
-        middle, high = np.array([np.percentile(known[near == kind], [50, 90], axis=0) for kind in (0, 1)]).swapaxes(
-            0, 1
-        )
+        middle, high = np.stack([np.percentile(known[near == kind], [50, 90], axis=0) for kind in (0, 1)], axis=1)
 
         def excess(x, strange=strange, middle=middle, high=high):
             s, nearest = strange(x)
