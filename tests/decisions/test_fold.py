@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.decisions import Rules, State, reduce
-from ainerd.decisions._state import limits_text, within
 from ainerd.decisions.changes import (
     Asked,
     Began,
-    Claimed,
     HandedOut,
     Line,
     Measured,
@@ -22,7 +20,6 @@ from ainerd.decisions.changes import (
     Reply,
     SetStatus,
     ShowHold,
-    Suggest,
     Unfinished,
     Withdrawn,
     parse_change,

@@ -4,7 +4,7 @@ import bluesky.plans as bp
 import pytest
 from typer.testing import CliRunner
 
-from ainerd.cli._app import build
+from ainerd.cli import app
 from ainerd.processes import whereabouts
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
@@ -40,7 +40,7 @@ def test_the_state_at_the_moment_of_a_choice(beamline, tmp_path):
     agent.drain()
 
     def run(*arguments):
-        return CliRunner().invoke(build(), ["log", *map(str, arguments)])
+        return CliRunner().invoke(app, ["log", *map(str, arguments)])
 
     done = run(explored[1], "--config", b.toml)
     assert done.exit_code == 0 and lines(done.stdout)["reason"] == "a scratch"
