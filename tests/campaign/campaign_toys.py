@@ -6,9 +6,12 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from ainerd.campaign import Campaign
+from ainerd.config import Steering
 from ainerd.novelty import LOOKS, Components
-from ainerd.results import Gone, Result
-from ainerd.technique import NullRegimes, Regimes, Technique
+from ainerd.results import Gone, Result, ResultRecord, ResultStore
+from ainerd.technique import Analysis, NullRegimes, Regimes, Technique
+from ainerd.words import utc_now
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 # Statistics of known regimes. The exposures of one all have the p-value of the first: as dependent as can be.
@@ -157,6 +160,31 @@ def outcome(key, x=5.0, y=5.0, z=0.0, **about):
     embedding = None if z is None else np.array([z, 0.0], np.float32)
     fields = {"raw_uid": f"run of {key}", "key": key, "trial_id": key, "positions": {"x": x, "y": y}}
     return Result(**{**fields, **failed, "embedding": embedding, **about})
+
+
+def campaign_on(client, technique=None, **options):
+    """A campaign of a technique that steers in a catalog, without threads."""
+    technique = technique or Toy()
+    store, steering = ResultStore(client["ainerd"], agent=technique.name), Steering(bounds=BOUNDS, **options)
+    campaign = Campaign(technique, store, steering, Jobs(), Jobs())
+    campaign.take_over()
+    return campaign
+
+
+def written(client, raw_uid, z, *, suggestion=None, technique=None, p=None, position=None, status="complete"):
+    """Write a result into a catalog as the analysis does, and return its outcome."""
+    technique, id = technique or Toy(), None if suggestion is None else suggestion["_id"]
+    store = ResultStore(client["ainerd"], agent=technique.name)
+    of_run = {"parameters": technique.parameters, "technique": technique.name, "agent": technique.name}
+    record = ResultRecord(raw_uid=raw_uid, suggestion_id=id, **of_run)
+    store.begin(record)
+    embedding = np.zeros(technique.embedding_size, np.float32)
+    embedding[0] = z
+    analysis = Analysis(embedding=embedding, novelty_p=p, arrays={"a": np.ones(3)}, calibration={"alpha": 0.05})
+    about = {"positions": position or {"x": 1.0, "y": 2.0}, "status": status, "awaits_regime": utc_now()}
+    store.complete(record.key, analysis, **about)
+    verdict = {"novelty_p": p, "novel": None if p is None else p <= 0.05}
+    return outcome(record.key, raw_uid=raw_uid, trial_id=id or record.key, **about, **verdict, embedding=embedding)
 
 
 def waiting(campaign):

@@ -1,8 +1,19 @@
+import uuid
+
 import pytest
 from campaign_toys import BOUNDS, Agent, Jobs, Store, Toy
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
+from ainerd.server import open_catalog
+
+
+@pytest.fixture
+def client(server):
+    """A catalog of its own on the server."""
+    client = server.client().create_container(f"campaign-{uuid.uuid4().hex}")
+    open_catalog(client)
+    return client
 
 
 @pytest.fixture

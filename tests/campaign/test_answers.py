@@ -2,48 +2,15 @@
 
 import os
 import signal
-import uuid
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
-from campaign_toys import BOUNDS, Jobs, Toy, outcome, usable
+from campaign_toys import campaign_on, outcome, usable, written
 
-from ainerd.campaign import Campaign
-from ainerd.config import Steering
-from ainerd.results import Away, ResultRecord, ResultStore
-from ainerd.server import open_catalog
-from ainerd.technique import Analysis
+from ainerd.results import Away, ResultStore
 from ainerd.words import utc_now
 from tests.killed import killed
-
-
-def campaign_on(client, submit=lambda job, **_: job()):
-    store = ResultStore(client["ainerd"], agent="toy")
-    campaign = Campaign(Toy(), store, Steering(bounds=BOUNDS), Jobs(), Jobs(submit))
-    campaign.take_over()
-    return campaign
-
-
-def written(client, raw_uid, z, suggestion=None, status="complete"):
-    """Write a result as the analysis does, and return its outcome."""
-    store, position = ResultStore(client["ainerd"], agent="toy"), {"x": 1.0, "y": 2.0}
-    id = None if suggestion is None else suggestion["_id"]
-    of_run = {"parameters": Toy.parameters, "suggestion_id": id, "technique": "toy", "agent": "toy"}
-    record = ResultRecord(raw_uid=raw_uid, **of_run)
-    store.begin(record)
-    analysis = Analysis(embedding=np.array([z, 0], np.float32), novelty_p=None, arrays={"a": np.ones(3)})
-    about = {"positions": position, "status": status, "awaits_regime": utc_now()}
-    store.complete(record.key, analysis, **about)
-    return outcome(record.key, z=z, raw_uid=raw_uid, trial_id=id or record.key, **about)
-
-
-@pytest.fixture
-def client(server):
-    client = server.client().create_container(f"answers-{uuid.uuid4().hex}")
-    open_catalog(client)
-    return client
 
 
 @pytest.mark.fault(
@@ -56,7 +23,7 @@ def test_a_result_without_a_regime_is_answered_by_the_next_start(client):
     def work():
         campaign = campaign_on(client)
         ResultStore.label = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # in the child alone
-        campaign.answer(written(client, "run", 3.0, taken))
+        campaign.answer(written(client, "run", 3.0, suggestion=taken))
 
     killed(work)
     store = ResultStore(client["ainerd"], agent="toy")

@@ -11,7 +11,7 @@ from bluesky_adaptive.protocols import (
 from campaign_toys import BOUNDS, on, outcome, usable
 
 from ainerd.processes import whereabouts
-from ainerd.results.commands import Accept, Add, Exclude, Hold, Reject, SetBounds
+from ainerd.results.commands import Accept, Add, Exclude, Reject, SetBounds
 from tests.trials import trials_of
 
 
@@ -51,42 +51,12 @@ def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make,
     assert trials(campaign)[accepted["_id"]]["failed"]
 
 
-def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, store):
-    campaign = make()
-    ready = [campaign.peek().point]
-    campaign.answer(outcome("by hand", 1.0, 1.0))
-    ready.append(campaign.peek().point)
-    campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch"))
-    ready.append(campaign.peek().point)
-    campaign.apply(Exclude(region={"x": (0.0, 4.0)}, why="a bubble"))
-    ready.append(campaign.peek().point)
-    campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
-    ready.append(campaign.peek().point)
-    campaign.end()
-    assert [store.status(suggestion["_id"]) for suggestion in ready] == [
-        ("superseded", "toy"),
-        ("withdrawn", "person"),
-        ("withdrawn", "person"),
-        ("withdrawn", "person"),
-        ("withdrawn", "toy"),
-    ]
-    assert [store.saved[suggestion["_id"]].agent for suggestion in ready] == ["toy"] * 5
-
-
 def test_own_points_are_registered_and_accepted_ones_kept(make, store):
     campaign = make()
     accepted = campaign.apply(Accept()).suggestion.point
     mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
     assert same == accepted and store.status(mine["_id"]) == ("accepted", whereabouts()["user"])
     assert mine["reason"] == "a scratch" and len(store.saved) == 2
-
-
-def test_several_are_handed_out_with_the_ready_one_first(make, store):
-    campaign = make()
-    ready = campaign.peek().point
-    batch = campaign.suggest(3)
-    assert batch[0] == ready and len({suggestion["_id"] for suggestion in batch}) == 3
-    assert {store.status(suggestion["_id"]) for suggestion in batch} == {("accepted", "toy")}
 
 
 def test_a_plan_that_did_not_wait_does_not_fail_a_position(make):
@@ -103,14 +73,6 @@ def test_an_exposure_that_was_not_finished_has_failed(make, store):
     assert store.saved[accepted["_id"]].status_reason == "the exposure was not finished"
     (failed,) = campaign.state.failed.values()
     assert campaign.peek().position != failed == {name: accepted[name] for name in BOUNDS}
-
-
-def test_two_results_of_one_suggestion_are_two_exposures(make):
-    campaign = make()
-    accepted = campaign.apply(Accept()).suggestion.point
-    for key in ("first", "second", "first"):
-        campaign.answer(of(accepted, key))
-    assert campaign.exposures.keys(slice(None)) == ["first", "second"]
 
 
 def test_a_run_that_does_not_say_where_it_was_is_at_its_suggestion(make):
@@ -238,14 +200,6 @@ def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, 
     assert {*again.peek().position} == {"x", "y"}
 
 
-def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
-    campaign = make()
-    campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
-    campaign.apply(on(Reject, campaign.peek().point, why="a bubble"))
-    other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
-    assert other.state.window.excluded == [] and {*other.peek().position} == {"y", "z"}
-
-
 def test_positions_are_checked_in_words(make):
     campaign = make()
     assert campaign.position((1, 2.5)) == {"x": 1.0, "y": 2.5}
@@ -284,13 +238,3 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
     assert record.status_reason.startswith(f"the motors stood at ({x:.2f}, {taken['y']:.2f}) when (")
     assert record.status_reason in [text for text, _ in store.lines]
     assert not campaign.state.window.excluded and usable(campaign) == {"0", "1", "2"}  # the result counts
-
-
-def test_a_result_with_an_odd_text_is_learned(make, store):
-    campaign, other = make(), make(steers=False)
-    reason = "no file run_\udcff.h5" + "r" * 30_000  # a name that is not UTF-8
-    campaign.answer(outcome("a", z=None, trial_id="b", reason=reason))
-    assert "a" in campaign.state.measured.values() and len(store.lines) == 1
-    campaign.apply(Hold())  # an event, which names the results before it
-    other.look()
-    assert other.state.held is not None and "a" in other.state.measured.values()

@@ -16,8 +16,6 @@ from ainerd.results.commands import (
     Name,
     Reject,
     Release,
-    SetBounds,
-    SetExcluded,
     Take,
     command_metadata,
     container_of,
@@ -75,18 +73,6 @@ def test_an_earlier_suggestion_may_be_taken_and_rejected(make, store):
     assert np.hypot(again["x"] - later["x"], again["y"] - later["y"]) > 0.5
 
 
-def test_another_suggestion_follows_a_rejected_or_excluded_one_at_once(make, store):
-    campaign = make()
-    first = campaign.peek().point
-    campaign.apply(on(Reject, first, **ANN))
-    (second,) = campaign.state.waiting
-    assert second.id != first["_id"]
-    x, y = (second.suggestion.position[name] for name in ("x", "y"))
-    campaign.apply(Exclude(region={"x": [x - 1, x + 1], "y": [y - 1, y + 1]}, **ANN))
-    (third,) = campaign.state.waiting
-    assert store.saved[second.id].status == "withdrawn" and third.id not in (first["_id"], second.id)
-
-
 def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
     campaign = make()
     taken = campaign.peek().point
@@ -127,18 +113,6 @@ def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store):
     assert answer.status == "refused" and "differs from the one that was seen, it is now at (" in answer.text
     assert campaign.peek().point["_id"] == ready["_id"] and taken_of(campaign) is None
     assert campaign.apply(Take(suggestion=ready["_id"], position=position)).status == "done"
-
-
-def test_boxes_are_lifted_and_the_log_says_who(make, store):
-    campaign = make()
-    campaign.apply(Exclude(region={"x": (0, 1)}, by="Ann", why="a crack"))
-    campaign.apply(SetExcluded(regions=[]))
-    campaign.apply(SetBounds(bounds={"x": (0, 9), "y": (0, 9)}))
-    assert campaign.state.window.excluded == [] and campaign.state.window.bounds["x"] == (0, 9)
-    assert store.by == ["Ann", "person", "person"] and [text for text, _ in store.lines] == [
-        "Ann excluded x 0 to 1: a crack", "a person allowed all regions",
-        "a person set the bounds to x 0 to 9, y 0 to 9",
-    ]  # fmt: skip
 
 
 @pytest.mark.fault("The clock of a person's PC is wrong by hours", "Holds are obeyed, and accepted points are measured")

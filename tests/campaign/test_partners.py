@@ -1,20 +1,15 @@
 """Two techniques on one sample, whose agents know of each other only by Tiled."""
 
 import uuid
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from campaign_toys import BOUNDS, Jobs, Toy, outcome
+from campaign_toys import BOUNDS, Toy, campaign_on, written
 
-from ainerd.campaign import Campaign
-from ainerd.config import Steering
-from ainerd.results import Away, ResultRecord, ResultStore
+from ainerd.results import Away
 from ainerd.results.commands import Exclude
-from ainerd.server import open_catalog
-from ainerd.technique import Analysis
-from ainerd.words import utc_now
 
 
 class Slow(Toy):
@@ -31,64 +26,38 @@ class Structure(Toy):
     place = np.array([1.2, 8.8])
 
 
-class Session:
-    """A campaign of a technique in a catalogue, without threads."""
-
-    def __init__(self, technique, client, partner):
-        self.technique, self.store = technique, ResultStore(client["ainerd"], agent=technique.name)
-        steering = Steering(bounds=BOUNDS, beam_size=0.1, smallest_feature=1.0, partners=[partner])
-        self.campaign = Campaign(technique, self.store, steering, Jobs(), Jobs())
-        self.campaign.take_over()
-
-    def measure(self, position=None):
-        """Measure a position, or the next suggestion; return it."""
-        self.campaign.look_elsewhere()
-        (suggestion,) = [{**position, "_id": uuid.uuid4().hex}] if position else self.campaign.suggest(1)
-        where = {name: float(suggestion[name]) for name in BOUNDS}
-        is_new = np.linalg.norm(np.array([*where.values()]) - self.technique.place) < 1.0
-        about = {"parameters": self.technique.parameters, "suggestion_id": suggestion["_id"], "positions": where}
-        record = ResultRecord(
-            raw_uid=uuid.uuid4().hex, technique=self.technique.name, agent=self.technique.name, **about
-        )
-        self.store.begin(record)
-        z = np.zeros(self.technique.embedding_size, np.float32)
-        z[0] = 5.0 * is_new
-        p = 0.002 if is_new else 0.5
-        done = replace(
-            outcome(record.key), raw_uid=record.raw_uid, trial_id=suggestion["_id"], positions=where, embedding=z
-        )
-        done = replace(done, novelty_p=p, novel=is_new)
-        analysis = Analysis(embedding=z, novelty_p=p, arrays={}, calibration={"id": "bank", "n": 500, "alpha": 0.05})
-        self.store.complete(record.key, analysis, positions=where, awaits_regime=utc_now())
-        self.campaign.answer(done)
-        return where, suggestion.get("reason", "")
-
-
-@pytest.fixture
-def client(server):
-    client = server.client().create_container(f"partners-{uuid.uuid4().hex}")
-    open_catalog(client)
-    return client
+def measure(client, campaign, technique, position=None):
+    """Measure a position, or the next suggestion; return it, and its reason."""
+    campaign.look_elsewhere()
+    (suggestion,) = [{**position, "_id": uuid.uuid4().hex}] if position else campaign.suggest(1)
+    where = {name: float(suggestion[name]) for name in BOUNDS}
+    is_new = bool(np.linalg.norm(np.array([*where.values()]) - technique.place) < 1.0)
+    about = {"suggestion": suggestion, "technique": technique, "p": 0.002 if is_new else 0.5}
+    campaign.answer(written(client, uuid.uuid4().hex, 5.0 * is_new, position=where, **about))
+    return where, suggestion.get("reason", "")
 
 
 def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(client):
-    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
+    of_slow = {"partners": ["structure"], "smallest_feature": 1.0}
+    of_structure = {"partners": ["slow"], "smallest_feature": 1.0}
+    slow = partial(measure, client, campaign_on(client, Slow(), **of_slow), Slow())
+    structure = partial(measure, client, campaign_on(client, Structure(), **of_structure), Structure())
     for _ in range(3):
-        slow.measure()
-        structure.measure()
+        slow()
+        structure()
     spot = {"x": 7.25, "y": 2.0}
-    slow.measure(spot)
-    where, reason = structure.measure()
+    slow(spot)
+    where, reason = structure()
     assert where == spot and reason == "slow found something novel at (7.25, 2.00)"  # the very spot, next
-    assert "found something" not in structure.measure()[1]  # once
-    structure.measure({"x": 1.2, "y": 8.8})
-    two = [slow.measure() for _ in range(2)]  # first it confirms its own
+    assert "found something" not in structure()[1]  # once
+    structure({"x": 1.2, "y": 8.8})
+    two = [slow() for _ in range(2)]  # first it confirms its own
     assert ({"x": 1.2, "y": 8.8}, "structure found something novel at (1.20, 8.80)") in two
 
-    again = Session(Slow(), client, "structure")  # after a restart
-    assert "found something" not in again.measure()[1]
-    structure.measure({"x": 0.6, "y": 9.4})
-    assert {"x": 0.6, "y": 9.4} in [again.measure()[0] for _ in range(2)]
+    again = partial(measure, client, campaign_on(client, Slow(), **of_slow), Slow())  # after a restart
+    assert "found something" not in again()[1]
+    structure({"x": 0.6, "y": 9.4})
+    assert {"x": 0.6, "y": 9.4} in [again()[0] for _ in range(2)]
 
 
 @pytest.fixture

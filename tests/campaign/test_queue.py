@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from campaign_toys import Jobs, Node, on, outcome, taken_of, waiting
+from campaign_toys import on, outcome, taken_of, waiting
 
-from ainerd.agent import CommandReader
 from ainerd.results.commands import (
     Add,
-    Hold,
     Take,
     TakeBack,
-    command_metadata,
 )
 from tests.trials import trials_of
 
@@ -108,25 +105,6 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
     campaign.answer(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
     (new,) = waiting(campaign)
     assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
-
-
-def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, store):
-    node, jobs, by = Node(store), [], "Ann"
-    reader_jobs = Jobs(lambda job, first=False: jobs.append((not first, len(jobs), job)))
-    campaign = make(reader_jobs.write)
-    reader = CommandReader(store, node, campaign, lambda: None)
-    node.add("1", command_metadata(Hold(**ANN), "toy"))
-    jobs.clear()
-    reader.look()
-    assert campaign.state.held.by == by and len(store.changes) == 1 and not node.answers
-    node.before_answer = lambda: (
-        (store.changes[-1]["command"]["by"], store.shown["held"]["by"]) == ("Ann", by)
-        or (pytest.fail("no event, or the hold is not shown"))
-    )
-    for is_late, _, job in sorted(jobs):
-        assert not is_late
-        job()
-    assert node.answers["1"][0] == "done"
 
 
 def test_a_point_that_was_taken_can_be_taken_back(make, store):

@@ -85,15 +85,6 @@ def test_places_in_the_queue_and_in_review():
     assert state.next(review=True).id == state.taken(review=True) == adds[1].id
 
 
-def test_a_point_of_a_person_replaces_the_suggestion():
-    point = commands.Add(position={"x": 3.0, "y": 3.0})
-    state, _ = fold(proposed("a"), proposed("b", x=8.0))
-    assert [each.id for each in state.waiting] == ["a"]
-    state, effects = fold(asked(point), state=state)
-    assert [each.id for each in state.waiting] == [point.id]
-    assert effects[0] == SetStatus("a", "withdrawn", "a person's point comes first", "person")
-
-
 def test_other_bounds_and_boxes_withdraw_positions_outside():
     inside, outside = commands.Add(position={"x": 1.0, "y": 1.0}), commands.Add(position={"x": 9.0, "y": 9.0})
     before = [began(), asked(inside, x=1.0, y=1.0), asked(outside, x=9.0, y=9.0)]

@@ -76,17 +76,6 @@ def test_a_night_ranks_each_regime_alone_and_the_sample_by_its_largest_component
     assert whole == 1  # no component has three
 
 
-def test_nights_have_one_to_six_regimes_and_no_exposure_twice():
-    rng, n_regimes = np.random.default_rng(7), []
-    for _ in range(300):
-        of, number = night((50, 4), 20, rng)
-        n_regimes.append(len(np.unique(of)))
-        for k in np.unique(of):
-            assert number[of == k].tolist() == [*range((of == k).sum())] and (of == k).sum() <= 4
-    assert min(n_regimes) == 1 and max(n_regimes) == 6
-    assert all(len(night((50, 20), 20, rng)[0]) == 20 for _ in range(20))
-
-
 def test_two_exposures_of_a_new_regime_suffice(calibrated):
     p, _ = regimes(300, np.random.default_rng(2), new=4.0)
     is_new = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]

@@ -1,6 +1,5 @@
 """Regimes of many runs and of few."""
 
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -11,9 +10,6 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from ainerd.novelty import find_regimes, match_labels
-from ainerd_xpcs.dynamics import clean_exposure, draw
-from ainerd_xpcs.latent import Encoder
-from tests.noisy_runs import noisy_runs
 
 
 def blobs(sizes, seed=0, dimension=8, distance=12.0):
@@ -52,42 +48,6 @@ def test_one_regime_is_not_divided(n):
 def test_bad_runs_are_refused(z):
     with pytest.raises(ValueError, match="embeddings must be|not finite"):
         find_regimes(z, width=1.0)
-
-
-def scattered(dynamics, rng):
-    """Return a variant of a regime: parameters vary by a quarter, events occur at any time."""
-
-    def about(x):
-        return x * rng.uniform(0.75, 1.25)
-
-    events = tuple(sorted((float(rng.uniform(0.06, 0.94)), about(jump)) for _, jump in dynamics.events))
-    return replace(
-        dynamics,
-        tau_s=about(dynamics.tau_s),
-        exponent=min(2.0, about(dynamics.exponent)),
-        plateau=min(0.95, about(dynamics.plateau)),
-        ageing=about(dynamics.ageing),
-        static=min(0.8, about(dynamics.static)),
-        flow_rad_s=about(dynamics.flow_rad_s),
-        events=events,
-    )
-
-
-def test_simulated_campaigns():
-    """Runs of three to five regimes at 500 frames, 0.5 photons and 570 pixels: labels near the truth on average."""
-    encoder, scores = Encoder.load(), []
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        families = rng.choice(["fluid", "slow", "ageing", "arrested", "avalanche", "flow"], rng.integers(3, 6), False)
-        regimes = [draw(str(family), rng) for family in families]
-        labels = np.resize(np.arange(len(regimes)), rng.integers(12, 30))
-        z = []
-        for label in labels:
-            clean = 0.2 * clean_exposure(scattered(regimes[label], rng))[None]
-            maps = noisy_runs(clean, n_pixels=570, n_frames=500, counts=0.5, rng=rng)[0]
-            z.append(encoder.encode_run(maps))
-        scores.append(adjusted_rand_score(labels, find_regimes(z, width=3 * encoder.scatter).labels))
-    assert np.mean(scores) > 0.85
 
 
 def test_very_many_runs_are_grouped_like_few():

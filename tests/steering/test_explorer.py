@@ -61,14 +61,6 @@ def test_the_way_is_short():
     assert path("new_regimes") < 0.8 * path("sobol")
 
 
-def test_a_point_replaces_that_of_the_same_id():
-    explorer = Explorer(BOUNDS)
-    failed = measure(explorer, {"embedding": np.full(3, np.nan)})
-    explorer.ingest([{"_id": failed["_id"], **KNOWN}])
-    (trial,) = trials_of(explorer.exposures).values()
-    assert trial["embedding"] is not None and not trial["failed"]
-
-
 def test_a_failed_exposure_counts_as_visited_and_as_nothing_else():
     calls = []
     explorer = Explorer(BOUNDS, labeler=lambda z: calls.append(len(z)) or np.zeros(len(z), int))
@@ -126,16 +118,6 @@ def test_it_stops_in_words_once_covered():
     assert reasons[0] == "a region of radius 2.5 could still hide in 100 % of the sample; at 5 % the search is complete"
     assert verdict[1].startswith("a region of radius 2.5 could hide in only ")
     assert "1 regime, unchanged over the last 8 exposures" in verdict[1]
-
-
-def test_all_failed_names_no_regime_and_goes_on():
-    explorer = Explorer(BOUNDS, labeler=one_regime, smallest_feature=2.5)
-    for _ in range(40):
-        measure(explorer, {"embedding": np.full(2, np.nan)})
-    assert (explorer.map().regime == -1).all()
-    stop, why = explorer.should_stop()
-    assert not stop and "first stay the same" in why
-    assert explorer.suggest(1)[0]["reason"]
 
 
 def test_a_point_by_hand_outside_the_limits_is_known_and_not_suggested():

@@ -54,12 +54,6 @@ def test_a_raster_runs_to_and_fro_and_misses_no_region_of_one_length():
     assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 1.5  # no long way back
 
 
-def test_a_raster_sets_the_slowest_knob_least():
-    way = way_of(explorer_of("raster", x=MM, temperature=SLOW | {"direction": "down"}), 30)
-    changes = np.diff(way[:, 1])
-    assert (changes <= 0).all() and np.count_nonzero(changes) <= 4
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 @settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 99), direction=st.sampled_from(["up", "down"]))
@@ -113,26 +107,12 @@ def test_levels_wants_a_knob_with_a_cost():
         explorer_of("levels", x=MM, y=MM).suggest(1)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_holder_may_be_the_only_knob(policy):
-    holder = {"values": (1.0, 2.0, 3.0, 5.0), "apart": True, "settle_s": 20.0}
-    way = way_of(explorer_of(policy, holder=holder), 4, lambda position: 5 * np.array(position * 2))
-    assert {*way.ravel()} == {1.0, 2.0, 3.0, 5.0}
-
-
 def test_a_point_of_a_person_respects_the_direction():
     explorer = explorer_of(x=MM, temperature=SLOW | {"direction": "up"})
     explorer.ingest([{"_id": "a", "x": 5.0, "temperature": 350.0, "embedding": np.zeros(2)}])
     with pytest.raises(ValueError, match="goes only one way"):
         explorer.register_suggestions([{"x": 5.0, "temperature": 320.0}])
     explorer.register_suggestions([{"x": 5.0, "temperature": 380.0}])
-
-
-def test_cells_wider_than_a_region_are_measured_anywhere():
-    way = way_of(explorer_of(**{f"knob{i}": MM for i in range(6)}), 60)
-    assert all(len(np.unique(x)) > 30 for x in way.T)
-    assert cdist(way, way)[np.triu_indices(60, 1)].min() > 1.0
-    assert (way.min(0) < 1).all() and (way.max(0) > 9).all()  # also at the limits
 
 
 def surveyed():

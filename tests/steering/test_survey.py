@@ -30,12 +30,6 @@ def terms(explorer, x, y):
     return registered
 
 
-def test_before_the_first_exposure_all_is_unknown():
-    drawn = Explorer(BOUNDS).map()
-    assert (drawn.regime == -1).all() and not drawn.confidence.any()
-    assert (drawn.unexplored > 0).all()
-
-
 def test_the_map_is_that_of_the_nearest_exposure():
     positions = np.random.default_rng(0).uniform([0, 0], [20, 10], (30, 2))
     drawn = knows(positions).map()
@@ -44,20 +38,6 @@ def test_the_map_is_that_of_the_nearest_exposure():
     assert drawn.regime.shape == x.shape
     assert np.array_equal(drawn.regime, halves(positions)[nearest])
     assert (drawn.confidence >= 0).all() and (drawn.confidence <= 1).all()
-
-
-def test_confidence_falls_towards_the_boundary():
-    drawn = knows([[5.0, 5.0], [15.0, 5.0]]).map()
-    middle = drawn.confidence[len(drawn.axes["y"]) // 2]
-    assert middle.argmax() in (np.abs(drawn.axes["x"] - 5).argmin(), np.abs(drawn.axes["x"] - 15).argmin())
-    assert middle[np.abs(drawn.axes["x"] - 10).argmin()] < 0.5
-
-
-def test_travel_is_its_share_of_the_beam_time():
-    explorer = knows([5.0, 5.0], travel_time=lambda a, b: np.abs(b - a).max(1) / 0.5, exposure_s=30.0)
-    assert terms(explorer, 15.0, 5.0)["travel"] == pytest.approx(20 / 50)
-    assert terms(explorer, 5.0, 5.0)["travel"] == 0
-    assert terms(knows([0.0, 5.0]), 20.0, 5.0)["travel"] == pytest.approx(1 / 2)  # all across counts as one exposure
 
 
 def test_the_travel_time_is_asked_in_the_units_of_the_knobs():

@@ -113,19 +113,6 @@ def test_regimes_that_fail(shared, monkeypatch, caplog):
     assert shared.agent.optimizer.exposures.regime(outcome.key) >= 0
 
 
-def test_parameters_that_fail(shared, monkeypatch, caplog):
-    """Without a key there is no result; the log has the reason."""
-    import toy
-
-    before = len(shared.table())
-    monkeypatch.setattr(toy.Toy, "parameters", property(fails))
-    outcome = outcome_of(shared, bp.count([shared.camera]))
-    assert (outcome.status, outcome.reason) == ("failed", SAID) and "out of order" in caplog.text
-    monkeypatch.undo()
-    assert len(shared.table()) == before
-    assert outcome_of(shared, bp.count([shared.camera])).status == "complete"
-
-
 def test_a_failure_while_the_agent_is_built_gives_one_line(shared, monkeypatch):
     import toy
 
