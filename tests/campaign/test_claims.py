@@ -40,6 +40,8 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
         "regime 1 is new: two exposures, p = 0.003; at most 5 % of campaigns call a regime new that is not",
     ]
     assert list(campaign.claims.discoveries) == [1]
+    alarm = "1 of the 2 regimes that were measured twice or more is unlike all behaviour that the agent knows: either"
+    assert campaign.claims.alarm.startswith(alarm)
     assert [(event, text, about.key) for event, text, about in announced][:3] == [
         ("new", lines[0], "run 1"),
         ("new", lines[1], "run 2"),
@@ -53,19 +55,6 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
     campaign = make()
     campaign.answer(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
     assert not [text for text in texts(store) if "is new:" in text] and list(campaign.claims.discoveries) == [1]
-
-
-def test_the_exposure_that_decides_is_asked_for_once(judging):
-    claims = Claims(judging)
-    assert lines_of(claims, seen(r0=[0.3]), ALONE) == []  # not novel
-    hint = "regime 0 may be new, one exposure: one more exposure there can decide"
-    assert lines_of(claims, seen(r0=[0.01]), ALONE) == [hint]
-    assert lines_of(claims, seen(r0=[0.01]), ALONE) == []
-    new, alarm = lines_of(claims, seen(r0=[0.01, 0.001]), ALONE)
-    assert new.startswith("regime 0 is new: two exposures")
-    assert alarm.startswith("the only regime that was measured twice or more is unlike all behaviour")
-    later = seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5)  # six exposures: it stays quiet
-    assert lines_of(claims, later, ALONE) == []
 
 
 NEW = {"a": 0.001, "b": 0.001, "c": 0.001}

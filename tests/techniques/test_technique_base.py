@@ -4,23 +4,9 @@ import numpy as np
 import pytest
 
 from ainerd.technique import RunAnalysis, RunInfo, TechniqueError, load, provides
-from tests.techniques.toy.toy import Toy, Trajectory
+from tests.techniques.toy.toy import Toy
 
 RUN = RunInfo(raw_uid="x", n_frames=None, frame_shape=(6, 8))
-
-
-class Pictures(Trajectory):
-    every = 5
-
-
-class WithPictures(Toy):
-    """The toy, with landmarks and pictures."""
-
-    def begin(self, run):
-        return Pictures(self, run.frame_shape)
-
-    def landmarks(self):
-        return "two"
 
 
 def test_optional_parts_have_defaults():
@@ -31,12 +17,8 @@ def test_optional_parts_have_defaults():
     analysis = technique.begin(RUN)
     assert analysis.next_run(RUN) is None and analysis.whole(np.zeros((6, 8)), 0) is None
     assert technique.landmarks() is None and analysis.every is None and analysis.so_far() is None
-
-
-def test_own_parts_are_used():
-    own = WithPictures()
-    assert provides(own, "landmarks") and not provides(own, "common") and not provides(Toy(), "landmarks")
-    assert provides(own, "regimes") and provides(own.begin(RUN), "every") and not provides(RunAnalysis(), "push")
+    assert provides(technique, "regimes") and not provides(technique, "landmarks")
+    assert provides(analysis, "push") and not provides(RunAnalysis(), "push")
 
 
 def test_a_class_that_does_not_inherit_is_refused(installed_toy, monkeypatch):
