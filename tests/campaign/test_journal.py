@@ -34,7 +34,7 @@ def test_a_line_of_the_log_has_the_place_the_regime_and_the_verdict(make, store)
     campaign.answer(outcome("first"))
     campaign.apply(Name(regime=0, name="gel"))
     not_recorded = "(y not recorded: add it to the detectors of the plan): no result, too dark"
-    for text, about in {
+    lines = {
         "at (1.00, 2.00): regime 0 (gel), p = 0.04": {"x": 1.0, "y": 2.0, "novelty_p": 0.04},
         "at (5.00, 5.00): regime 0 (gel), no p-value": {},
         "scan 7.2 at (5.00, 5.00): regime 1, p = 0.2 (novel)": {
@@ -44,8 +44,9 @@ def test_a_line_of_the_log_has_the_place_the_regime_and_the_verdict(make, store)
         "run_12.h5 at x 2.00 (y not recorded: name it in [acquisition.readings]): no result, too dark": {
             "z": None, "positions": {"x": 2.0}, "file": "run_12.h5",
         },
-    }.items():  # fmt: skip
-        campaign.answer(outcome(text, **about))
+    }  # fmt: skip
+    for i, (text, about) in enumerate(lines.items()):
+        campaign.answer(outcome(f"{i}", **about))
         assert text in [line for line, _ in store.lines]
 
 

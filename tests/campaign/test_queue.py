@@ -68,7 +68,7 @@ def test_a_position_that_a_killed_session_handed_out_counts_as_an_exposure(make,
     with pytest.raises(ValueError, match="no position is left"):
         while True:
             suggested += again.suggest()
-    at_spot = sum(np.hypot(each["x"] - killed["x"], each["y"] - killed["y"]) < 2.99 for each in suggested)
+    at_spot = sum(np.hypot(each["x"] - killed["x"], each["y"] - killed["y"]) < 2.999 for each in suggested)
     assert (at_spot > 0) == (dose_limit > 1)
 
 

@@ -96,10 +96,10 @@ def test_no_part_of_the_only_way_of_a_knob_is_left_out(policy):
 
 
 def test_a_candidate_of_another_technique_is_measured_at_its_very_place():
-    explorer = explorer_of(x=MM, t=SLOW)
-    explorer.candidates = [Candidate({"x": 3.3, "t": 322.0}, 0.0001, "xtec")]
+    explorer = explorer_of(x=MM, t={"range": (300.0, 400.0), "unit": "K", "length": 20.0, "settle_s": 1.0})
+    explorer.candidates = [Candidate({"x": 6.15, "t": 322.0}, 0.0001, "xtec")]
     led = [each for each in explorer.suggest(4) if each["reason"].startswith("xtec found something ")]
-    assert [(each["x"], each["t"]) for each in led] == [(3.3, 322.0)]
+    assert [(each["x"], each["t"]) for each in led] == [(6.15, 322.0)]
 
 
 def test_levels_wants_a_knob_with_a_cost():
