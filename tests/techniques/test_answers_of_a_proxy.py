@@ -4,13 +4,10 @@ import bluesky.plans as bp
 import pytest
 
 from ainerd.agent import build_observer
-from ainerd.config import Settings
 from ainerd.jobs import in_background
 from ainerd.results import ResultStore
 from ainerd.server import connect
 from tests.proxy import proxy_of
-from tests.techniques.beamline import Beamline
-from tests.techniques.installing import TOY
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
@@ -20,24 +17,23 @@ OF_MODE = {"3 s": 4}  # requests that go wrong; of the other modes all, until th
 
 
 @pytest.fixture(autouse=True)
-def impatient(server, monkeypatch):
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+def impatient(monkeypatch):
     for name in ("ATTEMPTS", "TIMEOUT"):
         monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
 
 
 @pytest.fixture
-def session(server, tmp_path, monkeypatch):
+def session(server, beamline, monkeypatch):
     """A session whose agent, but not the writer of raw runs, asks Tiled through a proxy."""
     monkeypatch.setattr("ainerd.results._store.PAUSE_S", 1.0)
-    b = Beamline(tmp_path, server.client().create_container(tmp_path.name).uri, results=server.directory / "results")
+    b = beamline(starts=False)
     with proxy_of(b.client.uri) as proxy:
         store, direct = ResultStore(b.client["ainerd"], agent="toy beamline"), b.client
         b.client = connect(proxy.through(direct.uri), server.api_key)
         b.start_agent(acquire=bp.count)
         b.agent.quiet = True
         yield b, proxy, store
-        b.close()
+        b.agent.close()
         b.client.context.http_client.close()
 
 
@@ -74,14 +70,12 @@ def test_answers_that_are_none_lose_no_run_and_no_decision(session, caplog):
 
 
 @pytest.fixture
-def behind(server, tmp_path):
+def behind(server, beamline):
     """Settings, a client of an empty catalog behind a proxy, and the proxy."""
-    uri = server.client().create_container(tmp_path.name).uri
-    toml = tmp_path / "agent.toml"
-    toml.write_text((TOY / "toy.toml").read_text().replace('directory = "tiled"', f'directory = "t"\nuri = "{uri}"'))
-    with proxy_of(uri) as proxy:
-        client = connect(proxy.through(uri), server.api_key)
-        yield Settings.load(toml), client, proxy
+    b = beamline(starts=False)
+    with proxy_of(b.client.uri) as proxy:
+        client = connect(proxy.through(b.client.uri), server.api_key)
+        yield b.settings, client, proxy
         client.context.http_client.close()
 
 

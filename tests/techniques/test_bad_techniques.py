@@ -136,15 +136,13 @@ def test_figures_are_drawn_without_failed_parts(shared, monkeypatch, caplog, tmp
         shared.client["ainerd/results"].values().last().plot()
 
 
-def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch, capsys):
+def test_a_push_that_never_ends(installed_toy, beamline, monkeypatch, capsys):
     """The plan waits for a limited time, and so does `close`."""
     import toy
 
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
     monkeypatch.setattr("ainerd.agent._agent.visit", partial(visit, timeout_s=0.3))
     monkeypatch.setattr(Worker.close, "__defaults__", (0.3,))
-    b = Beamline(tmp_path, server.client().create_container(tmp_path.name).uri)
-    b.start_agent(acquire=bp.count)
+    b = beamline(agent={"acquire": bp.count})
     goes_on = threading.Event()
     monkeypatch.setattr(toy.Trajectory, "push", lambda self, block, first: goes_on.wait(60))
     began = time.monotonic()
@@ -158,4 +156,3 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch, ca
     assert time.monotonic() - began < 30
     goes_on.set()
     b.agent._analysis.jobs._ends.result()
-    b.close()
