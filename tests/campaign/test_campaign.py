@@ -11,7 +11,7 @@ from bluesky_adaptive.protocols import (
 from campaign_toys import BOUNDS, on, outcome, usable
 
 from ainerd.processes import whereabouts
-from ainerd.results.commands import Accept, Add, Exclude, Reject, SetBounds
+from ainerd.results.commands import Accept, Add, Exclude, Reject, Release, SetBounds
 from tests.trials import trials_of
 
 
@@ -190,9 +190,11 @@ def test_a_persons_point_survives_a_kill_and_is_withdrawn_with_its_session(make,
 @pytest.mark.parametrize(
     "changed", [{"window": {"bounds": {"x": (-500.0, 500.0), "y": (0.0, 10.0)}, "excluded": []}}, {"failed": 7}]
 )
-def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed, monkeypatch, caplog):
-    monkeypatch.setattr("ainerd.campaign._journal.SAVE_EVERY", 1)
-    make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
+def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed, caplog):
+    campaign = make()
+    campaign.apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
+    for _ in range(100):  # after so many changes the state is saved
+        campaign.apply(Release())
     store.checkpoints["toy"]["state"] |= changed
     again = make()
     assert "the saved state is left out" in caplog.text
