@@ -39,7 +39,8 @@ def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make,
     assert "spot_chi2" not in store.labels["far"]  # nothing was measured there before
     campaign.answer(outcome("novel", x=5.0, scan_id=4, novelty_p=0.01, novel=True))
     assert store.labels["novel"]["spot_chi2"] == 144.0  # and no line
-    (line,) = [text for text, _ in store.lines if "it differs" in text]
+    line, *others = [text for text, _ in store.lines if "it differs" in text]
+    assert not any(each.startswith("scan 4") for each in others)
     both = "from scan 1 at the same spot (reduced χ² 49) and from the others of its regime (reduced χ² 56)"
     assert line == f"scan 2: it differs {both}"
     assert store.labels["c"]["sentences"][-1] == line.removeprefix("scan 2: ")

@@ -42,9 +42,7 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
     of_structure = {"partners": ["slow"], "smallest_feature": 1.0}
     slow = partial(measure, client, campaign_on(client, Slow(), **of_slow), Slow())
     structure = partial(measure, client, campaign_on(client, Structure(), **of_structure), Structure())
-    for _ in range(3):
-        slow()
-        structure()
+    slow(), structure()
     spot = {"x": 7.25, "y": 2.0}
     slow(spot)
     where, reason = structure()
@@ -78,7 +76,7 @@ def of_everybody(make, store):
     "The earlier positions stay, and nothing stops",
 )
 def test_without_an_answer_of_tiled_the_candidates_stay(of_everybody, store):
-    campaign = of_everybody(("slow", 1.2, 8.8, True, 0.01, None, "complete"))
+    campaign = of_everybody(("slow", 1.2, 8.8, True, 0.002, None, "complete"))
     campaign.look_elsewhere()
     before = campaign.peek().point
     assert (before["x"], before["y"]) == (1.2, 8.8)
