@@ -9,17 +9,7 @@ from campaign_toys import Node, answers, on, outcome, taken_of
 
 from ainerd.agent import CommandReader
 from ainerd.results import Refused
-from ainerd.results.commands import (
-    Add,
-    Exclude,
-    Hold,
-    Name,
-    Reject,
-    Release,
-    Take,
-    command_metadata,
-    container_of,
-)
+from ainerd.results.commands import Add, Exclude, Hold, Name, Reject, Release, Take, command_metadata, container_of
 
 ANN = {"by": "Ann", "why": "so"}
 

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 from campaign_toys import on, outcome, taken_of, waiting
 
-from ainerd.results.commands import (
-    Add,
-    Take,
-    TakeBack,
-)
+from ainerd.results.commands import Add, Take, TakeBack
 from tests.trials import trials_of
 
 ANN = {"by": "Ann", "why": "so"}
