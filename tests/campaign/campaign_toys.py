@@ -53,7 +53,7 @@ class Toy(Technique):
 
 
 class Store:
-    """The part of `ResultStore` that a campaign uses, in memory; `agent` is its owner."""
+    """The parts of `ResultStore` and `AgentNode` that a campaign uses, in memory; `agent` is its owner."""
 
     seems_away, node = False, None
 
@@ -66,18 +66,34 @@ class Store:
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
         self.shown = {}  # the state of the agent
-        self.changes = []  # records
+        self.records = []  # of changes
+
+    # as `AgentNode`
 
     @property
     def container(self):
-        return self  # of the node of its agent
+        return self
 
     def append(self, number, change):
-        """Write a change as `AgentNode.append` does."""
-        if number <= len(self.changes):
-            return self.changes[number - 1]
-        assert number == len(self.changes) + 1
-        self.changes.append(orjson.loads(orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY)))
+        if number <= len(self.records):
+            return self.records[number - 1]
+        assert number == len(self.records) + 1
+        self.records.append(orjson.loads(orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY)))
+
+    def changes(self, after):
+        return list(enumerate(self.records, 1))[after:]
+
+    def save_checkpoint(self, state):
+        self.checkpoints[self.agent] = state
+
+    def checkpoint(self):
+        return self.checkpoints.get(self.agent, {})
+
+    def update_state(self, state):
+        self.shown.update(state)
+
+    def answer(self, *answer):
+        self.node.answer(*answer)
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""
@@ -127,31 +143,6 @@ class Store:
     def status(self, id):
         """Status of a suggestion, and who gave it that."""
         return self.saved[id].status, self.saved[id].status_by
-
-
-class Agent:
-    """The part of `AgentNode` that a journal uses: it keeps all in the store."""
-
-    def __init__(self, store, agent):
-        self._store, self._agent = store, agent
-
-    def save_checkpoint(self, state):
-        self._store.checkpoints[self._agent] = state
-
-    def checkpoint(self):
-        return self._store.checkpoints.get(self._agent, {})
-
-    def append(self, number, change):
-        return self._store.append(number, change)
-
-    def changes(self, after):
-        return list(enumerate(self._store.changes, 1))[after:]
-
-    def update_state(self, state):
-        self._store.shown.update(state)
-
-    def answer(self, *answer):
-        self._store.node.answer(*answer)
 
 
 def outcome(key, x=5.0, y=5.0, z=0.0, **about):

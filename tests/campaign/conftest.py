@@ -1,7 +1,7 @@
 import uuid
 
 import pytest
-from campaign_toys import BOUNDS, Agent, Jobs, Store, Toy
+from campaign_toys import BOUNDS, Jobs, Store, Toy
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
@@ -23,7 +23,7 @@ def technique():
 
 @pytest.fixture
 def store(monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._journal.AgentNode", Agent)
+    monkeypatch.setattr("ainerd.campaign._journal.AgentNode", lambda store, agent: store)
     return Store()
 
 

@@ -218,6 +218,6 @@ def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
 def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(make, store, caplog):
     campaign = make()
     claims = {**campaign.claims.state(), "claims": [{"founders": ["a"], "regime": 1, "odd": 1}]}
-    store.append(len(store.changes) + 1, {"kind": "claimed", "claims": claims})
+    store.append(len(store.records) + 1, {"kind": "claimed", "claims": claims})
     again = make()
     assert again.peek() and again.claims.claims == [] and "what earlier sessions called new is left out" in caplog.text

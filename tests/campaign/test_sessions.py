@@ -36,13 +36,13 @@ def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make,
     reads.look()
     assert reads.state.held.why == "tea" and usable(reads) == {"a"} and reads.atlas.labels == {0}
     assert reads.peek() == steers.peek()
-    n_events, n_lines = len(store.changes), len(store.lines)
+    n_events, n_lines = len(store.records), len(store.lines)
     for act in (reads.suggest, lambda: reads.apply(Release()), lambda: reads.register_suggestions([{"x": 1, "y": 1}])):
         with pytest.raises(RuntimeError, match=r"another session steers: .* agent.take_over\(\) steers from here"):
             act()
     assert reads.answer(outcome("b")).regime == -1
     reads.begun("s"), reads.register_failures([]), reads.end(), reads.journal.catch_up()
-    assert (len(store.changes), len(store.lines)) == (n_events, n_lines)
+    assert (len(store.records), len(store.lines)) == (n_events, n_lines)
 
 
 @pytest.mark.fault(
@@ -62,11 +62,11 @@ def test_a_session_that_was_silent_writes_nothing_more(make, store, looks):
         assert not old.steers
     else:
         old.apply(Hold(why="late"))  # it has not noticed yet
-    before = len(store.changes), len(store.lines), dict(store.saved)
+    before = len(store.records), len(store.lines), dict(store.saved)
     while jobs:
         jobs.pop(0)()
     assert not old.steers and old.state.held is None
-    assert (len(store.changes), len(store.lines), store.saved) == before
+    assert (len(store.records), len(store.lines), store.saved) == before
     new.apply(Hold(why="tea"))
     old.look()
     assert old.state.held.why == "tea"
@@ -78,7 +78,7 @@ def test_of_two_sessions_that_begin_at_once_one_steers(make, store):
     one.take_over()
     with pytest.raises(RuntimeError, match="another session has just begun to steer"):
         other.take_over()
-    assert one.steers and not other.steers and len(store.changes) == 1
+    assert one.steers and not other.steers and len(store.records) == 1
 
 
 @pytest.mark.fault("Tiled goes away while people decide", "They are obeyed at once; the events are written later")
@@ -180,5 +180,5 @@ def test_an_event_whose_answer_was_lost_is_written_once(make, store):
     one.look()
     one.apply(Release())
     assert one.steers and not one.journal.is_behind
-    assert [event["command"]["do"] for event in store.changes if event["kind"] == "asked"] == ["hold", "release"]
+    assert [event["command"]["do"] for event in store.records if event["kind"] == "asked"] == ["hold", "release"]
     assert make(knobs=FEW).state.held is None
