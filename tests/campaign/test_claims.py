@@ -44,7 +44,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     assert kinds[:3] == [("new", "run 1"), ("new", "run 2"), ("alarm", "run 2")]
     assert [text for _, text, _ in announced[:2]] == lines
     alarm = "the only regime that was measured twice or more is unlike all behaviour that the agent knows: either"
-    assert announced[2][1].startswith(alarm) and campaign.claims.alarm.startswith("1 of the 2 regimes")
+    assert announced[2][1].startswith(alarm)
 
 
 def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, store):
