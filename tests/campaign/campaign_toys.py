@@ -6,10 +6,27 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from ainerd.results import Gone, Result
-from ainerd.technique import Regimes, Technique
+from ainerd.campaign import Campaign
+from ainerd.config import Steering
+from ainerd.novelty import LOOKS, Components
+from ainerd.results import Gone, Result, ResultRecord, ResultStore
+from ainerd.technique import Analysis, NullRegimes, Regimes, Technique
+from ainerd.words import utc_now
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
+# Statistics of known regimes. The exposures of one all have the p-value of the first: as dependent as can be.
+UNIFORM = (np.arange(4000) + 0.5) / 4000
+NULL = NullRegimes(by_look=np.tile(-np.log(UNIFORM), (LOOKS, 1)), smallest=UNIFORM, whole=UNIFORM, own=np.ones((14, 9)))
+ALONE = Components()  # each regime is a component
+
+
+def seen(**regimes):
+    """Exposures by regime, as ``r0=[.1, .2]`` or ``r0={"a": .1}``; keys are made of the regime and the place."""
+    exposures = {}
+    for name, p in regimes.items():
+        keyed = p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
+        exposures |= {key: (int(name[1:]), value) for key, value in keyed.items()}
+    return exposures
 
 
 class Toy(Technique):
@@ -36,7 +53,7 @@ class Toy(Technique):
 
 
 class Store:
-    """The part of `ResultStore` that a campaign uses, in memory; `agent` is its owner."""
+    """The parts of `ResultStore` and `AgentNode` that a campaign uses, in memory; `agent` is its owner."""
 
     seems_away, node = False, None
 
@@ -44,22 +61,39 @@ class Store:
         return not self.seems_away
 
     def __init__(self, agent="toy"):
-        self.agent, self.container = agent, {}
+        self.agent = agent
         self.rows, self.points = {}, {}
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
         self.shown = {}  # the state of the agent
-        self.changes = []  # records
+        self.records = []  # of changes
+
+    # as `AgentNode`
+
+    @property
+    def container(self):
+        return self
 
     def append(self, number, change):
-        """Write a change as `AgentNode.append` does."""
-        if number <= len(self.changes):
-            return self.changes[number - 1]
-        assert number == len(self.changes) + 1
-        self.changes.append(orjson.loads(orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY)))
+        if number <= len(self.records):
+            return self.records[number - 1]
+        assert number == len(self.records) + 1
+        self.records.append(orjson.loads(orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY)))
 
-    def changes_after(self, number):
-        return list(enumerate(self.changes, 1))[number:]
+    def changes(self, after):
+        return list(enumerate(self.records, 1))[after:]
+
+    def save_checkpoint(self, state):
+        self.checkpoints[self.agent] = state
+
+    def checkpoint(self):
+        return self.checkpoints.get(self.agent, {})
+
+    def update_state(self, state):
+        self.shown.update(state)
+
+    def answer(self, *answer):
+        self.node.answer(*answer)
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""
@@ -117,6 +151,31 @@ def outcome(key, x=5.0, y=5.0, z=0.0, **about):
     embedding = None if z is None else np.array([z, 0.0], np.float32)
     fields = {"raw_uid": f"run of {key}", "key": key, "trial_id": key, "positions": {"x": x, "y": y}}
     return Result(**{**fields, **failed, "embedding": embedding, **about})
+
+
+def campaign_on(client, technique=None, **options):
+    """A campaign of a technique that steers in a catalog, without threads."""
+    technique = technique or Toy()
+    store, steering = ResultStore(client["ainerd"], agent=technique.name), Steering(bounds=BOUNDS, **options)
+    campaign = Campaign(technique, store, steering, Jobs(), Jobs())
+    campaign.take_over()
+    return campaign
+
+
+def written(client, raw_uid, z, *, suggestion=None, technique=None, p=None, position=None, status="complete"):
+    """Write a result into a catalog as the analysis does, and return its outcome."""
+    technique, id = technique or Toy(), None if suggestion is None else suggestion["_id"]
+    store = ResultStore(client["ainerd"], agent=technique.name)
+    of_run = {"parameters": technique.parameters, "technique": technique.name, "agent": technique.name}
+    record = ResultRecord(raw_uid=raw_uid, suggestion_id=id, **of_run)
+    store.begin(record)
+    embedding = np.zeros(technique.embedding_size, np.float32)
+    embedding[0] = z
+    analysis = Analysis(embedding=embedding, novelty_p=p, arrays={"a": np.ones(3)}, calibration={"alpha": 0.05})
+    about = {"positions": position or {"x": 1.0, "y": 2.0}, "status": status, "awaits_regime": utc_now()}
+    store.complete(record.key, analysis, **about)
+    verdict = {"novelty_p": p, "novel": None if p is None else p <= 0.05}
+    return outcome(record.key, raw_uid=raw_uid, trial_id=id or record.key, **about, **verdict, embedding=embedding)
 
 
 def waiting(campaign):

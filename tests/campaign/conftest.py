@@ -1,8 +1,19 @@
+import uuid
+
 import pytest
 from campaign_toys import BOUNDS, Jobs, Store, Toy
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
+from ainerd.server import open_catalog
+
+
+@pytest.fixture
+def client(server):
+    """A catalog of its own on the server."""
+    client = server.client().create_container(f"campaign-{uuid.uuid4().hex}")
+    open_catalog(client)
+    return client
 
 
 @pytest.fixture
@@ -12,17 +23,8 @@ def technique():
 
 @pytest.fixture
 def store(monkeypatch):
-    store = Store()
-    monkeypatch.setattr(
-        "ainerd.results.AgentNode.save_checkpoint",
-        lambda node, state: store.checkpoints.update({node._agent: state}),
-    )
-    monkeypatch.setattr("ainerd.results.AgentNode.checkpoint", lambda node: store.checkpoints.get(node._agent, {}))
-    monkeypatch.setattr("ainerd.results.AgentNode.append", lambda node, number, event: store.append(number, event))
-    monkeypatch.setattr("ainerd.results.AgentNode.changes", lambda node, after: store.changes_after(after))
-    monkeypatch.setattr("ainerd.results.AgentNode.update_state", lambda _, state: store.shown.update(state))
-    monkeypatch.setattr("ainerd.results.AgentNode.answer", lambda _, *answer: store.node.answer(*answer))
-    return store
+    monkeypatch.setattr("ainerd.campaign._journal.AgentNode", lambda store, agent: store)
+    return Store()
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from campaign_toys import outcome
+from campaign_toys import ALONE, NULL, UNIFORM, outcome, seen
 
-from ainerd.campaign._claims import ALARM, SAMPLE, Claims
-from ainerd.novelty import LOOKS, Border, Components
+from ainerd.campaign import Claims
+from ainerd.novelty import Border, Components
 from ainerd.technique import NullRegimes
 
-# A regime's exposures all have the p-value of the first: as dependent as can be.
-UNIFORM = (np.arange(4000) + 0.5) / 4000
-NULL = NullRegimes(by_look=np.tile(-np.log(UNIFORM), (LOOKS, 1)), smallest=UNIFORM, whole=UNIFORM, own=np.ones((14, 9)))
+SAMPLE = "the whole sample is of one kind that the agent does not know"
 
 
 def lines_of(claims, exposures, components):
@@ -42,11 +40,11 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
         "regime 1 is new: two exposures, p = 0.003; at most 5 % of campaigns call a regime new that is not",
     ]
     assert list(campaign.claims.discoveries) == [1]
-    assert [(event, text, about.key) for event, text, about in announced][:3] == [
-        ("new", lines[0], "run 1"),
-        ("new", lines[1], "run 2"),
-        ("alarm", ALARM.format("the only regime that was measured twice or more is"), "run 2"),
-    ]
+    kinds = [(event, about.key) for event, _, about in announced]
+    assert kinds[:3] == [("new", "run 1"), ("new", "run 2"), ("alarm", "run 2")]
+    assert [text for _, text, _ in announced[:2]] == lines
+    alarm = "the only regime that was measured twice or more is unlike all behaviour that the agent knows: either"
+    assert announced[2][1].startswith(alarm)
 
 
 def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, store):
@@ -55,38 +53,6 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
     campaign = make()
     campaign.answer(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
     assert not [text for text in texts(store) if "is new:" in text] and list(campaign.claims.discoveries) == [1]
-
-
-ALONE = Components()  # each regime is a component
-
-
-def seen(**regimes):
-    """Exposures by regime, as ``r0=[.1, .2]`` or ``r0={"a": .1}``; keys are made of the regime and the place."""
-    exposures = {}
-    for name, p in regimes.items():
-        keyed = p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
-        exposures |= {key: (int(name[1:]), value) for key, value in keyed.items()}
-    return exposures
-
-
-def test_a_technique_that_knows_no_null_makes_no_claims(technique):
-    assert lines_of(Claims(technique), seen(r0=[1e-6] * 4), ALONE) == [] and Claims(technique).discoveries == {}
-
-
-def test_the_exposure_that_decides_is_asked_for_once(judging):
-    claims = Claims(judging)
-    assert lines_of(claims, seen(r0=[0.3]), ALONE) == []  # not novel
-    hint = "regime 0 may be new, one exposure: one more exposure there can decide"
-    assert lines_of(claims, seen(r0=[0.01]), ALONE) == [hint]
-    assert lines_of(claims, seen(r0=[0.01]), ALONE) == []
-    new, alarm = lines_of(claims, seen(r0=[0.01, 0.001]), ALONE)
-    assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format(
-        "the only regime that was measured twice or more is"
-    )
-    assert lines_of(claims, seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
-    assert (
-        lines_of(claims, seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5), ALONE) == []
-    )  # six exposures: it stays quiet
 
 
 NEW = {"a": 0.001, "b": 0.001, "c": 0.001}
@@ -99,19 +65,8 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
     [
         (CLAIMED, [], [3]),
         (seen(r7=NEW, r0=KNOWN), ["regime 3 is now called regime 7, three exposures: still new"], [7]),
-        (
-            seen(r0=KNOWN | NEW),
-            [
-                "regime 3 is not called new any more: it is part of regime 0, 7 exposures, of which the first "
-                "6 count, which is not new"
-            ],
-            [],
-        ),
-        (
-            seen(r4={"a": 0.06}, r5={"b": 0.06}, r6={"c": 0.06}, r0=KNOWN),
-            ["regime 3 is not called new any more: its exposures are now of regimes 4, 5 and 6"],
-            [],
-        ),
+        (seen(r0=KNOWN | NEW), ["regime 3 is not called new any more: it is part of regime 0, 7 exposures"], []),
+        (seen(r4={"a": 0.06}, r5={"b": 0.06}, r6={"c": 0.06}, r0=KNOWN), ["regime 3 is not called new any more"], []),
         (seen(r3={"a": 0.001, "b": 0.001}, r8={"c": 0.001}, r0=KNOWN), [], [3]),  # one of three left it
         (seen(r0=KNOWN), [], [3]),  # its exposures are unassigned for the moment
     ],
@@ -120,7 +75,9 @@ def test_a_claim_follows_its_exposures(judging, then, logged, new):
     claims = Claims(judging)
     assert len(lines_of(claims, CLAIMED, ALONE)) == 1
     lines = [line for line in lines_of(claims, then, ALONE) if "alarm" not in line and "unlike" not in line]
-    assert [line for line in lines if not line.startswith("regime 8 may")] == logged and list(claims.discoveries) == new
+    lines = [line for line in lines if not line.startswith("regime 8 may")]
+    assert all(line.startswith(text) for line, text in zip(lines, logged, strict=True))
+    assert list(claims.discoveries) == new
     again = Claims(judging)  # the next session
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.discoveries == claims.discoveries
     assert lines_of(again, then, ALONE) == lines_of(claims, then, ALONE) == []
@@ -153,12 +110,9 @@ def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging)
 def test_the_alarm_is_raised_by_half_of_the_regimes_and_ends(judging):
     claims = Claims(judging)
     lines = lines_of(claims, seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]), ALONE)  # a regime of one exposure does not count
-    assert lines[1:] == [ALARM.format("1 of the 2 regimes that were measured twice or more is")] == [claims.alarm]
-    assert lines_of(claims, seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE) == [
-        "the alarm has ended: 1 of the 3 regimes that were measured twice or more is unlike all behaviour that the "
-        "agent knows"
-    ]
-    assert claims.alarm == ""
+    assert lines[1:] == [claims.alarm] and "1 of the 2 regimes that were measured twice or more is" in claims.alarm
+    (ended,) = lines_of(claims, seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE)
+    assert ended.startswith("the alarm has ended: 1 of the 3 regimes") and claims.alarm == ""
     assert lines_of(Claims(judging), seen(r0=[0.5] * 6, r1=[0.4] * 6), ALONE) == []  # an alarm implies a claim
 
 
@@ -183,7 +137,7 @@ def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
     claim, alarm = lines_of(claims, both, one)
     assert claim == f"{SAMPLE}: four exposures, p = 0.02; at most 5 % of campaigns call a regime new that is not"
-    assert alarm == ALARM.format("the sample is") and lines_of(claims, both, one) == [] and claims.discoveries == {}
+    assert "the sample is" in alarm and lines_of(claims, both, one) == [] and claims.discoveries == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
     many = both | seen(r1={"c": 0.02, "d": 0.02} | {f"more {i}": 0.5 for i in range(5)})
@@ -197,8 +151,8 @@ def test_half_of_a_sample_is_not_all_of_it(judging):
 
 def test_a_kind_that_differs_from_the_session_is_logged_at_its_second_exposure(technique):
     far = {(0, 1): Border(8.6, 5.0, (5, 2))}
-    claims = Claims(technique)  # it needs no simulated regimes
-    assert lines_of(claims, seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
+    claims = Claims(technique)  # it needs no simulated regimes; without them no regime is called new
+    assert lines_of(claims, seen(r0=[1e-6] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
     logged = [
         "regime 1 differs from the rest of the session: two exposures; "
         "the distance to regime 0 is 9 times the spread within a regime"
@@ -227,9 +181,7 @@ def test_a_new_sample_is_judged_against_itself(make, technique, store):
     assert [line for line in texts(store) if "from now on" in line] == [
         "from now on p compares an exposure with earlier exposures of this session, because this sample is new"
     ]
-    assert (
-        campaign.exposures.own_level is not None and campaign.get_best_points() == []
-    )  # nothing differs from the session
+    assert campaign.get_best_points() == []  # nothing differs from the session
     assert measure(campaign, 8, 3.0, 0.5) <= 0.01
     ((key, _, values),) = campaign.get_best_points()
     assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary
@@ -251,61 +203,21 @@ def test_claims_of_other_parameters_are_not_continued(judging):
     assert not Claims(judging).restore(claims.state())
 
 
-def test_the_next_session_logs_the_change_of_a_claim(make, judging, store):
-    campaign = make()
-    for i, p in enumerate((0.001, 0.001)):
-        campaign.answer(outcome(f"run {i}", x=float(i), z=3.0, novelty_p=p, novel=True))
-    assert list(campaign.claims.discoveries) == [0]
-    store.lines.clear()
-    again = make()
-    assert list(again.claims.discoveries) == [0] and again.claims.claims[0].founders == ["run 0"]
-    assert texts(store) == []
-
-
 def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     campaign = make()
     for i, z in enumerate((-0.4, -0.35, -0.38)):
-        exposure = outcome(f"known {i}", x=float(i), z=z, novel=False, novelty_p=0.5)
-        campaign.answer(exposure)
+        campaign.answer(outcome(f"known {i}", x=float(i), z=z, novel=False, novelty_p=0.5))
     for key, z in (("far", 0.4), ("near", -0.3)):  # the toy's points alone would call both the same regime
-        exposure = outcome(key, z=z, novel=True, novelty_p=0.01)
-        campaign.answer(exposure)
+        campaign.answer(outcome(key, z=z, novel=True, novelty_p=0.01))
     labels = store.atlases[-1].labels
     assert labels["far"] != labels["known 0"] == labels["near"]
     apart, close = [text for text in texts(store) if "p = 0.01" in text][:2]
     assert apart.endswith("(novel)") and close.endswith("(novel, but close to the others of its regime)")
 
 
-@pytest.mark.parametrize(("distance", "differs"), [(6.25, False), (6.3, True)])
-def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, distance, differs):
-    groups = ((0,), (1,), (2, 3))
-    borders = {
-        (0, 1): Border(20.0, 5.0, (3, 3)),
-        (1, 2): Border(distance, 5.0, (3, 3)),
-        (0, 2): Border(30.0, 5.0, (3, 3)),
-    }
-    borders |= {(0, 3): Border(40.0, 5.0, (3, 3)), (1, 3): Border(40.0, 5.0, (3, 3)), (2, 3): Border(1.0, 5.0, (3, 3))}
-    claims = Claims(technique)
-    lines = lines_of(claims, seen(r0=[0.5] * 3, r1=[0.5] * 3, r2=[0.5] * 2, r3=[0.5]), Components(groups, borders))
-    far = f"{distance:.0f} times the spread within a regime"
-    assert (
-        lines
-        == [
-            f"regime 1 differs from the rest of the session: three exposures; the distance to regimes 2 and 3 is {far}",
-            f"regimes 2 and 3 differ from the rest of the session: three exposures; the distance to regime 1 is {far}",
-        ]
-        * differs
-    )
-    assert [claim.founders for claim in claims.claims] == [["r1 0", "r1 1", "r1 2"], ["r2 0", "r2 1", "r3 0"]] * differs
-    assert all((claim.p, claim.about, claim.stands) == (None, "session", True) for claim in claims.claims)
-
-
-@pytest.mark.parametrize(
-    "odd", [{"claims": [{"founders": ["a"], "regime": 1, "odd": 1}]}, {"spent": [3]}, {"asked": None}]
-)
-def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(make, store, caplog, odd):
+def test_claims_that_another_program_wrote_do_not_keep_an_agent_from_its_start(make, store, caplog):
     campaign = make()
-    claims = {**campaign.claims.state(), **odd}
-    store.append(len(store.changes) + 1, {"kind": "claimed", "claims": claims})
+    claims = {**campaign.claims.state(), "claims": [{"founders": ["a"], "regime": 1, "odd": 1}]}
+    store.append(len(store.records) + 1, {"kind": "claimed", "claims": claims})
     again = make()
     assert again.peek() and again.claims.claims == [] and "what earlier sessions called new is left out" in caplog.text

@@ -2,7 +2,6 @@
 
 from campaign_toys import on, outcome
 
-from ainerd.campaign._sentences import position_text
 from ainerd.results.commands import Accept, Add, Exclude, Hold, Name, Next, Release, Take
 
 ANN = {"by": "Ann", "why": "so"}
@@ -13,7 +12,7 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
     campaign.answer(outcome("a"))
     store.lines.clear(), store.by.clear()
     ready = campaign.peek().point
-    here = position_text(ready, campaign.rules)
+    here = campaign.rules.text(ready)
     answers = [
         campaign.apply(command).text
         for command in (
@@ -23,7 +22,7 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
             Name(regime=0, name="", by="Ann"), Accept(), Accept(by="Ann"), Next(by="a script"),
         )
     ]  # fmt: skip
-    there = position_text(campaign.state.handed_out[campaign.state.fetched[-1]].suggestion.position, campaign.rules)
+    there = campaign.rules.text(campaign.state.handed_out[campaign.state.fetched[-1]].suggestion.position)
     no_more = "the agent takes no new suggestion until somebody releases it"
     assert answers == [
         no_more, no_more, "the plans continue", "the plans continue", "it is measured next",
@@ -40,14 +39,3 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
     ]  # fmt: skip
     assert store.by == [*["Ann"] * 4, *["Bob"] * 2, *["Ann"] * 3, "person", "Ann", None]
     assert campaign.state.names == {}
-
-
-def test_the_answers_of_the_last_commands_are_kept(make, monkeypatch):
-    monkeypatch.setattr("ainerd.decisions._fold.MOST_ANSWERS", 2)
-    monkeypatch.setattr("ainerd.decisions._verbs.MOST_FETCHED", 2)
-    campaign = make()
-    commands = [Next(by=str(i)) for i in range(3)]
-    first = [campaign.apply(command) for command in commands]
-    assert [*campaign.state.answers] == [command.id for command in commands[1:]]
-    assert [*campaign.state.fetched] == [answer.fetched.id for answer in first[1:]]
-    assert [campaign.apply(command) for command in commands[1:]] == first[1:]

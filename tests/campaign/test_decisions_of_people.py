@@ -2,22 +2,11 @@
 
 import numpy as np
 import pytest
-from campaign_toys import Node, outcome, usable
+from campaign_toys import NULL, outcome, seen, usable
 
-from ainerd.agent import CommandReader
-from ainerd.campaign._claims import Claims
+from ainerd.campaign import Claims
 from ainerd.novelty import Components
-from ainerd.results.commands import (
-    Exclude,
-    LeaveOut,
-    Name,
-    SetBounds,
-    SetExcluded,
-    Undo,
-    command_metadata,
-    container_of,
-)
-from tests.campaign.test_claims import NULL, seen  # noqa: F401 - the statistics of known regimes
+from ainerd.results.commands import Exclude, LeaveOut, Name, SetBounds, SetExcluded, Undo
 
 ANN = {"by": "Ann"}
 SPOILT = LeaveOut(result="c", name="scan 12", why="a bubble", **ANN)
@@ -132,16 +121,6 @@ def test_a_regime_that_comes_back_has_its_number_and_its_name(make, store):
     assert campaign.exposures.regime("d") != regime
     campaign.apply(Undo(**ANN))
     assert campaign.exposures.regime("c") == regime and campaign.state.names == {regime: "gel"}
-
-
-def test_other_processes_leave_the_same_commands(make, store):
-    node, campaign = Node(store), measured(make, store)
-    reader = CommandReader(store, node, campaign, lambda: None)
-    for command in (SPOILT, Undo(by="Bob")):
-        node.add(command.id, command_metadata(command, "toy"), container_of(command))
-        reader.look()
-    assert [status for status, _ in node.answers.values()] == ["done", "done"]
-    assert lines(store)[-2:] == ["Ann left out scan 12: a bubble", "Bob took back: Ann left out scan 12: a bubble"]
 
 
 def test_a_claim_falls_with_its_exposures_and_comes_back_with_them(technique):

@@ -20,7 +20,7 @@ class Comparing(Toy):
 
 
 def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make, store):
-    levels = {"a": 0.0, "b": 1.0, "c": 8.0, "far": 8.0}
+    levels = {"a": 0.0, "b": 1.0, "c": 8.0, "far": 8.0, "novel": 20.0}
     read = []
 
     def load(keys, names):
@@ -37,35 +37,14 @@ def test_a_difference_that_p_does_not_show_is_in_the_record_and_in_the_log(make,
     assert store.labels["b"]["spot_chi2"] == 1.0 and store.labels["b"]["spot_chi2_p"] == 0.5
     assert store.labels["c"]["spot_chi2"] == 49.0 and store.labels["c"]["regime_chi2"] == 7.5**2
     assert "spot_chi2" not in store.labels["far"]  # nothing was measured there before
-    (line,) = [text for text, _ in store.lines if text.startswith("scan 2: it differs")]
+    campaign.answer(outcome("novel", x=5.0, scan_id=4, novelty_p=0.01, novel=True))
+    assert store.labels["novel"]["spot_chi2"] == 144.0  # and no line
+    line, *others = [text for text, _ in store.lines if "it differs" in text]
+    assert not any(each.startswith("scan 4") for each in others)
     both = "from scan 1 at the same spot (reduced χ² 49) and from the others of its regime (reduced χ² 56)"
     assert line == f"scan 2: it differs {both}"
     assert store.labels["c"]["sentences"][-1] == line.removeprefix("scan 2: ")
     assert len(read) == len(set(read))  # each result is read once
-
-
-def test_a_result_that_is_novel_has_no_line_about_its_difference(make, store):
-    levels = {"a": 0.0, "b": 9.0}
-    store.load = lambda keys, names: [
-        LoadedResult(key, {"scan_id": 1}, {"level": Content(np.array(levels[key]))}) for key in keys
-    ]
-    campaign = make(technique=Comparing())
-    for key, p in (("a", 0.5), ("b", 0.01)):
-        campaign.answer(outcome(key, scan_id=1, novelty_p=p, novel=p < 0.05))
-    assert store.labels["b"]["spot_chi2"] == 81.0
-    assert not [text for text, _ in store.lines if "differs" in text]
-
-
-def test_a_result_that_somebody_removed_holds_up_no_decision(make, store):
-    def load(keys, names):
-        raise KeyError("no result")
-
-    store.load = load
-    campaign = make(technique=Comparing())
-    for key in "ab":
-        campaign.answer(outcome(key, scan_id=1, novelty_p=0.5, novel=False))
-    assert store.labels["b"]["regime"] == 0 and "spot_chi2" not in store.labels["b"]
-    assert not campaign.journal.is_behind
 
 
 def test_a_result_that_cannot_be_compared_has_its_regime(make, store, caplog):

@@ -1,35 +1,12 @@
-"""What is written to Tiled after an event, and sentences about a result."""
+"""Statuses of suggestions in Tiled, and lines of the log about a result."""
 
 import numpy as np
 import pytest
-from campaign_toys import BOUNDS, Jobs, Toy, outcome
+from campaign_toys import outcome
 
-from ainerd.campaign._comparison import Comparison
-from ainerd.campaign._journal import Journal
-from ainerd.campaign._sentences import finding
-from ainerd.decisions import Rules, changes
-from ainerd.results import Away
-from ainerd.steering import Suggestion, Window
-
-SUGGESTION = Suggestion(id="s", position={"x": 1.0, "y": 2.5}, reason="nobody was there", terms={"unexplored": 0.5})
-RULES = Rules(session="me", window=Window(BOUNDS))
-
-
-@pytest.fixture
-def journal(store):
-    journal = Journal(store, RULES, Jobs(), Jobs(), Comparison(store, Toy()))
-    journal.steers = True
-    return journal
-
-
-def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(journal, store):
-    journal.write(changes.Suggest(SUGGESTION))
-    record = store.saved["s"]
-    assert record.positions == {"x": 1.0, "y": 2.5} and record.terms == {"unexplored": 0.5}
-    assert (record.agent, record.status, record.status_by) == ("toy", "proposed", "toy")
-    assert record.status_time == record.created
-    journal.write(changes.Suggest(SUGGESTION, "accepted", "person"), changes.SetStatus("nothing", "measured"))
-    assert store.status("s") == ("accepted", "person") and not journal.is_behind
+from ainerd.decisions import changes
+from ainerd.results.commands import Name
+from ainerd.steering import Suggestion
 
 
 @pytest.mark.parametrize(
@@ -44,41 +21,33 @@ def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(journal, store):
         ("proposed", "rejected", "rejected"),
     ],
 )
-def test_accepted_and_measured_suggestions_keep_their_status(journal, store, before, then, after):
-    journal.write(changes.Suggest(SUGGESTION))
+def test_accepted_and_measured_suggestions_keep_their_status(make, store, before, then, after):
+    journal = make().journal
+    journal.write(changes.Suggest(Suggestion(id="s", position={"x": 1.0, "y": 2.5}, reason="nobody was there")))
     store.set_status("s", before)
     journal.write(changes.SetStatus("s", then, "why"))
     assert store.saved["s"].status == after
 
 
-def test_a_line_waits_while_tiled_is_away_and_is_written_once(journal, store, monkeypatch):
-    line = changes.Line("a line", "k", "Ann", {"result": "r"})
-    store.seems_away, store.answers = True, lambda: False
-    journal.write(line)
-    assert not store.lines and journal.is_behind
-    store.answers = lambda: True
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "log", lambda *_, **__: (_ for _ in ()).throw(Away("no route")))
-        journal.catch_up()
-        assert journal.is_behind
-    journal.catch_up()
-    journal.write(line)
-    assert store.lines == [("a line", {"result": "r"})] and store.by == ["Ann"]
-
-
-def test_a_finding_says_the_verdict_that_was_given():
-    result = outcome("a", x=1.0, y=2.0, regime=3, novelty_p=0.04)
-    assert finding(result, RULES, {}) == "at (1.00, 2.00): regime 3, p = 0.04"
-    assert finding(result, RULES, {3: "gel"}) == "at (1.00, 2.00): regime 3 (gel), p = 0.04"
-    assert finding(outcome("a", novelty_p=0.2, novel=True), RULES, {}).endswith("p = 0.2 (novel)")
-    assert finding(outcome("a"), RULES, {}).endswith("no p-value")
-    unknown = "at an unknown position (x and y not recorded: add them to the detectors of the plan)"
-    assert finding(outcome("a", z=None, positions={}), RULES, {}) == f"{unknown}: no result, too dark"
-    half = "at x 2.00 (y not recorded: add it to the detectors of the plan)"
-    assert finding(outcome("a", z=None, positions={"x": 2.0}), RULES, {}) == f"{half}: no result, too dark"
-    assert finding(outcome("a", scan_id=7, event=2), RULES, {}).startswith("scan 7.2 at (")
-    of_file = "run_12.h5 at x 2.00 (y not recorded: name it in [acquisition.readings])"
-    assert finding(outcome("a", z=None, positions={"x": 2.0}, file="run_12.h5"), RULES, {}).startswith(of_file)
+def test_a_line_of_the_log_has_the_place_the_regime_and_the_verdict(make, store):
+    campaign = make()
+    campaign.answer(outcome("first"))
+    campaign.apply(Name(regime=0, name="gel"))
+    not_recorded = "(y not recorded: add it to the detectors of the plan): no result, too dark"
+    lines = {
+        "at (1.00, 2.00): regime 0 (gel), p = 0.04": {"x": 1.0, "y": 2.0, "novelty_p": 0.04},
+        "at (5.00, 5.00): regime 0 (gel), no p-value": {},
+        "scan 7.2 at (5.00, 5.00): regime 1, p = 0.2 (novel)": {
+            "z": 3.0, "scan_id": 7, "event": 2, "novelty_p": 0.2, "novel": True,
+        },
+        f"at x 2.00 {not_recorded}": {"z": None, "positions": {"x": 2.0}},
+        "run_12.h5 at x 2.00 (y not recorded: name it in [acquisition.readings]): no result, too dark": {
+            "z": None, "positions": {"x": 2.0}, "file": "run_12.h5",
+        },
+    }  # fmt: skip
+    for i, (text, about) in enumerate(lines.items()):
+        campaign.answer(outcome(f"{i}", **about))
+        assert text in [line for line, _ in store.lines]
 
 
 def test_terms_are_the_numbers_beside_the_position():

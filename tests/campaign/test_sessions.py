@@ -1,19 +1,31 @@
 """Sessions of one agent: one steers and writes, the others read, and no decision disappears."""
 
+from contextlib import contextmanager
+
 import pytest
-from campaign_toys import Node, outcome, usable, waiting
+from campaign_toys import Node, outcome, usable
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
 from ainerd.results import Away, Refused
-from ainerd.results.commands import Add, Exclude, Hold, Release, SetBounds, Take, command_metadata
+from ainerd.results.commands import Add, Exclude, Hold, Release, SetBounds, command_metadata
 
 FEW = {name: Knob(range=(0, 10), values=(0, 5, 10), length=1.0) for name in ("x", "y")}
 NARROW = {"x": (0.0, 9.0), "y": (0.0, 10.0)}
 
 
-def gone(*_, **__):
-    raise Away("no route")
+@contextmanager
+def away(store, what):
+    """Tiled is away from a write on: the first one of the kind `what` gets no answer."""
+
+    def gone(*_, **__):
+        raise Away("no route")
+
+    setattr(store, what, gone)
+    store.answers = lambda: False
+    yield
+    delattr(store, what)
+    del store.answers
 
 
 def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make, store):
@@ -24,13 +36,13 @@ def test_a_session_that_does_not_steer_reads_everything_and_writes_nothing(make,
     reads.look()
     assert reads.state.held.why == "tea" and usable(reads) == {"a"} and reads.atlas.labels == {0}
     assert reads.peek() == steers.peek()
-    n_events, n_lines = len(store.changes), len(store.lines)
+    n_events, n_lines = len(store.records), len(store.lines)
     for act in (reads.suggest, lambda: reads.apply(Release()), lambda: reads.register_suggestions([{"x": 1, "y": 1}])):
         with pytest.raises(RuntimeError, match=r"another session steers: .* agent.take_over\(\) steers from here"):
             act()
     assert reads.answer(outcome("b")).regime == -1
     reads.begun("s"), reads.register_failures([]), reads.end(), reads.journal.catch_up()
-    assert (len(store.changes), len(store.lines)) == (n_events, n_lines)
+    assert (len(store.records), len(store.lines)) == (n_events, n_lines)
 
 
 @pytest.mark.fault(
@@ -50,30 +62,29 @@ def test_a_session_that_was_silent_writes_nothing_more(make, store, looks):
         assert not old.steers
     else:
         old.apply(Hold(why="late"))  # it has not noticed yet
-    before = len(store.changes), len(store.lines), dict(store.saved)
+    before = len(store.records), len(store.lines), dict(store.saved)
     while jobs:
         jobs.pop(0)()
     assert not old.steers and old.state.held is None
-    assert (len(store.changes), len(store.lines), store.saved) == before
+    assert (len(store.records), len(store.lines), store.saved) == before
     new.apply(Hold(why="tea"))
     old.look()
     assert old.state.held.why == "tea"
 
 
-def test_of_two_sessions_that_begin_at_once_one_steers(make, store, monkeypatch):
+def test_of_two_sessions_that_begin_at_once_one_steers(make, store):
     one, other = make(steers=False), make(steers=False)
-    monkeypatch.setattr(other, "_read", lambda: [])  # it has read before the first one began
+    other._read = lambda: []  # it has read before the first one began
     one.take_over()
     with pytest.raises(RuntimeError, match="another session has just begun to steer"):
         other.take_over()
-    assert one.steers and not other.steers and len(store.changes) == 1
+    assert one.steers and not other.steers and len(store.records) == 1
 
 
 @pytest.mark.fault("Tiled goes away while people decide", "They are obeyed at once; the events are written later")
-def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
+def test_events_are_written_when_tiled_is_back(make, store):
     campaign = make(knobs=FEW)
-    with monkeypatch.context() as patch:
-        patch.setattr("ainerd.results.AgentNode.append", gone)
+    with away(store, "append"):
         assert campaign.apply(Hold(why="tea")).status == "done" and campaign.state.held.why == "tea"
         campaign.apply(SetBounds(bounds=NARROW))
         assert campaign.journal.is_behind
@@ -86,30 +97,16 @@ def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
 @pytest.mark.fault(
     "Tiled goes away between an event and its effects", "They are written when it is back, each line of the log once"
 )
-@pytest.mark.parametrize("half", [False, True])
-def test_effects_are_written_when_tiled_is_back(make, store, monkeypatch, half):
+def test_effects_are_written_when_tiled_is_back(make, store):
     one, wanted = make(knobs=FEW), Add(position={"x": 5.0, "y": 5.0}, id="mine")
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "log" if half else "add_suggestion", gone)
-        patch.setattr(store, "answers", lambda: False)
-        assert one.apply(wanted).status == "done" and ("mine" in store.saved) == half
+    with away(store, "log"):
+        assert one.apply(wanted).status == "done" and "mine" in store.saved
         assert one.apply(Hold(why="tea")).status == "done" and not store.lines
     one.journal.catch_up()
     texts = [text for text, _ in store.lines]
     assert store.saved["mine"].status == "proposed" and len(texts) == 2 and any("wants" in text for text in texts)
     later = make(knobs=FEW)
     assert len(store.lines) == 2 and later.state.held.why == "tea"
-
-
-def test_the_status_of_a_result_comes_after_that_of_its_suggestion(make, store, monkeypatch):
-    one = make(knobs=FEW)
-    with monkeypatch.context() as patch:  # Tiled is away while the position is handed out
-        patch.setattr(store, "add_suggestion", gone)
-        patch.setattr(store, "answers", lambda: False)
-        (taken,) = one.suggest()
-    one.answer(outcome("r", taken["x"], taken["y"], trial_id=taken["_id"]))
-    one.journal.catch_up()
-    assert store.status(taken["_id"])[0] == "measured"
 
 
 @pytest.mark.fault(
@@ -119,9 +116,7 @@ def test_the_next_session_writes_the_effects_that_a_killed_one_did_not(make, sto
     monkeypatch.setattr("ainerd.campaign._journal.SAVE_EVERY", 1)
     killed = make(knobs=FEW)
     store.checkpoints.clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "add_suggestion", gone)
-        patch.setattr(store, "answers", lambda: False)
+    with away(store, "add_suggestion"):
         killed.apply(Add(position={"x": 5.0, "y": 5.0}, id="mine"))
     assert not store.checkpoints  # no state is saved before the effects of its events
     later = make(knobs=FEW)
@@ -145,37 +140,23 @@ def test_the_spot_of_a_killed_exposure_is_not_measured_again(make, store):
     assert store.status(given["_id"])[0] == "measured"
 
 
-def test_a_result_that_a_killed_session_did_not_answer_is_answered(make, store):
-    killed = make()
-    (given,) = killed.suggest()
-    at = {"x": given["x"], "y": given["y"]}
-    store.add_result("r", [0.0, 0.0], suggestion_id=given["_id"], awaits_regime="2026-01-01T00:00:00+00:00", **at)
-    again = make()
-    assert usable(again) == {"r"} and store.status(given["_id"])[0] == "measured" and "r" in store.labels
-    assert given["_id"] not in again.state.failed
-
-
-def refused_by(status):
-    def refuse(*_):
-        raise Refused("no", status)
-
-    return refuse
-
-
 @pytest.mark.fault(
     "Tiled refuses the event of a command for good, such as one that is too large",
     "The command is refused with this reason; all later events are written",
 )
-def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkeypatch, caplog):
+def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, caplog):
     one, node = make(knobs=FEW), Node(store)
     reading = CommandReader(store, node, one, lambda: None)
     large, box = Exclude(region={"x": (0.0, 1.0)}, id="large"), Exclude(region={"x": (8.0, 9.0)}, id="box")
     node.add("large", command_metadata(large, "toy"))
     append = store.append
-    monkeypatch.setattr(
-        "ainerd.results.AgentNode.append",
-        lambda _, n, event: refused_by(413)() if event.get("command", {}).get("id") == "large" else append(n, event),
-    )
+
+    def refuses(number, event):
+        if event.get("command", {}).get("id") == "large":
+            raise Refused("no", 413)
+        return append(number, event)
+
+    store.append = refuses
     reading.look()
     assert one.state.window.excluded == [] and "does not accept it" in caplog.text
     reading.look()
@@ -185,32 +166,19 @@ def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkey
         assert session.state.window.excluded == [{"x": (8.0, 9.0)}]
 
 
-@pytest.mark.parametrize("looks", [False, True])
-def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch, looks):
+def test_an_event_whose_answer_was_lost_is_written_once(make, store):
     one, append = make(knobs=FEW), store.append
 
-    def lost(node, number, event):
+    def lost(number, event):
         append(number, event)
         raise Away("no answer")
 
-    with monkeypatch.context() as patch:
-        patch.setattr("ainerd.results.AgentNode.append", lost)
-        one.apply(Hold(why="tea"))
+    store.append = lost
+    one.apply(Hold(why="tea"))
+    store.append = append
     assert one.journal.is_behind
-    if looks:
-        one.look()
+    one.look()
     one.apply(Release())
     assert one.steers and not one.journal.is_behind
-    assert [event["command"]["do"] for event in store.changes if event["kind"] == "asked"] == ["hold", "release"]
+    assert [event["command"]["do"] for event in store.records if event["kind"] == "asked"] == ["hold", "release"]
     assert make(knobs=FEW).state.held is None
-
-
-def test_a_person_takes_a_suggestion_while_no_session_runs(make, store):
-    node, killed = Node(store), make()
-    ready = killed.peek()
-    take = Take(suggestion=ready.id, position=ready.position, reason=ready.reason, by="Ann")
-    node.add(take.id, command_metadata(take, "toy"))
-    again = make()
-    CommandReader(store, node, again, lambda: None).look()
-    assert node.answers[take.id][0] == "done" and waiting(again)[0]["_id"] == ready.id
-    assert store.status(ready.id) == ("accepted", "Ann")

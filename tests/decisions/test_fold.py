@@ -9,25 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.decisions import Rules, State, reduce
-from ainerd.decisions._state import limits_text, within
-from ainerd.decisions.changes import (
-    Asked,
-    Began,
-    Claimed,
-    HandedOut,
-    Line,
-    Measured,
-    Proposed,
-    Reply,
-    SetStatus,
-    ShowHold,
-    Suggest,
-    Unfinished,
-    Withdrawn,
-    parse_change,
-    record_of,
-)
+from ainerd.decisions import Rules, State, changes, reduce
 from ainerd.results import commands
 from ainerd.steering import Suggestion, Window
 from ainerd.words import utc_now
@@ -51,7 +33,7 @@ def suggestion(id, x=5.0, y=5.0, reason="unexplored"):
 def asked(command, x=3.0, y=3.0, **more):
     """A command with the fields that a session adds to it."""
     added = suggestion(command.id, x, y) if isinstance(command, commands.Add) else None
-    return Asked(t=T, command=command, suggestion=added, **more)
+    return changes.Asked(t=T, command=command, suggestion=added, **more)
 
 
 def fold(*events, state=START, rules=RULES):
@@ -63,7 +45,7 @@ def fold(*events, state=START, rules=RULES):
 
 
 def proposed(id, x=5.0, y=5.0):
-    return Proposed(t=T, suggestion=suggestion(id, x, y))
+    return changes.Proposed(t=T, suggestion=suggestion(id, x, y))
 
 
 def set_bounds(high):
@@ -71,21 +53,7 @@ def set_bounds(high):
 
 
 def began(session="me", high=10.0, t=T):
-    return Began(session=session, t=t, configured={**BOUNDS, "x": (0.0, high)})
-
-
-def test_a_position_is_proposed_handed_out_and_measured():
-    state, effects = fold(proposed("a"))
-    assert state.next(review=False).id == "a"
-    state, more = fold(HandedOut(t=T, suggestion=suggestion("a")), state=state)
-    assert not state.waiting and state.is_open("a")
-    result = Measured(key="r", suggestion="a", raw_uid="run")
-    state, last = fold(result, state=state)
-    assert not state.is_open("a") and state.measured == {"a": "r"}
-    a = suggestion("a")
-    assert effects + more + last == [
-        Suggest(a), Suggest(a, "accepted"), SetStatus("a", "measured", raw_uid="run")
-    ]  # fmt: skip
+    return changes.Began(session=session, t=t, configured={**BOUNDS, "x": (0.0, high)})
 
 
 def test_places_in_the_queue_and_in_review():
@@ -102,21 +70,12 @@ def test_places_in_the_queue_and_in_review():
     assert state.next(review=True).id == state.taken(review=True) == adds[1].id
 
 
-def test_a_point_of_a_person_replaces_the_suggestion():
-    point = commands.Add(position={"x": 3.0, "y": 3.0})
-    state, _ = fold(proposed("a"), proposed("b", x=8.0))
-    assert [each.id for each in state.waiting] == ["a"]
-    state, effects = fold(asked(point), state=state)
-    assert [each.id for each in state.waiting] == [point.id]
-    assert effects[0] == SetStatus("a", "withdrawn", "a person's point comes first", "person")
-
-
 def test_other_bounds_and_boxes_withdraw_positions_outside():
     inside, outside = commands.Add(position={"x": 1.0, "y": 1.0}), commands.Add(position={"x": 9.0, "y": 9.0})
     before = [began(), asked(inside, x=1.0, y=1.0), asked(outside, x=9.0, y=9.0)]
     state, effects = fold(*before, set_bounds(5.0))
     assert [each.id for each in state.waiting] == [inside.id]
-    assert [x.suggestion for x in effects if isinstance(x, SetStatus)] == [outside.id]
+    assert [x.suggestion for x in effects if isinstance(x, changes.SetStatus)] == [outside.id]
     state, _ = fold(asked(commands.Exclude(region={"x": (0.0, 2.0)})), state=state)
     assert not state.waiting and state.window.excluded == [{"x": (0.0, 2.0)}]
     wide, unknown = (
@@ -140,25 +99,14 @@ def test_a_session_closes_what_the_one_before_left_open():
     young, old = (commands.Add(position={"x": x, "y": 3.0}, id=str(x)) for x in (3.0, 4.0))
     old = old.model_copy(update={"created": "2026-01-01T00:00:00+00:00"})
     fetched = asked(commands.Next())
-    left = [began("dead"), proposed("f"), fetched, HandedOut(t=T, suggestion=suggestion("b", x=8.0))]
+    left = [began("dead"), proposed("f"), fetched, changes.HandedOut(t=T, suggestion=suggestion("b", x=8.0))]
     state, effects = fold(*left, asked(young), asked(old, x=4.0), began("me"))
     assert [each.id for each in state.waiting] == [young.id, old.id]  # whatever a clock says
     assert state.is_open("f") and state.failed == {"b": {"x": 8.0, "y": 5.0}}  # a script may be measuring
     gone = "its session had ended"
-    assert effects[-1] == SetStatus("b", "failed", f"{gone}: not measured")
+    assert effects[-1] == changes.SetStatus("b", "failed", f"{gone}: not measured")
     state, effects = fold(began("dead"), proposed("c"), began("me"))
-    assert not state.waiting and effects[-1] == SetStatus("c", "withdrawn", gone)
-
-
-def test_exposures_that_failed_claims_and_withdrawals():
-    state, effects = fold(
-        proposed("a"), HandedOut(t=T, suggestion=suggestion("a")),
-        Unfinished(t=T, positions={"a": {"x": 5.0, "y": 5.0}}),
-        Claimed(t=T, claims={"n": 1}),
-        proposed("b", x=1.0), Withdrawn(t=T, why="newer results", status="superseded"),
-    )  # fmt: skip
-    assert not state.is_open("a") and state.failed == {"a": {"x": 5.0, "y": 5.0}} and state.claims == {"n": 1}
-    assert effects[-1] == SetStatus("b", "superseded", "newer results") and not state.waiting
+    assert not state.waiting and effects[-1] == changes.SetStatus("c", "withdrawn", gone)
 
 
 PLAIN = [commands.Hold, commands.Release, commands.Accept, commands.Next]
@@ -172,10 +120,10 @@ def events(draw):
     verdict = {"suggestion": id, "position": position, "reason": "unexplored"}
     kinds = [
         lambda: proposed(id, x, y),
-        lambda: HandedOut(t=T, suggestion=suggestion(id, x, y)),
-        lambda: Measured(key=f"r{id}", suggestion=id),
-        lambda: Unfinished(t=T, positions={id: position}),
-        lambda: Withdrawn(t=T, why="so", all=draw(st.booleans())),
+        lambda: changes.HandedOut(t=T, suggestion=suggestion(id, x, y)),
+        lambda: changes.Measured(key=f"r{id}", suggestion=id),
+        lambda: changes.Unfinished(t=T, positions={id: position}),
+        lambda: changes.Withdrawn(t=T, why="so", all=draw(st.booleans())),
         lambda: asked(commands.Add(id=f"add-{id}", position=position), x, y),
         lambda: asked(commands.Take(**verdict)),
         lambda: asked(commands.Reject(**verdict)),
@@ -196,14 +144,16 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
     for event in happened:
         before, state = state, reduce(state, event, rules)[0]
         assert known(reduce(before, event, rules)[0]) == known(state)  # the same event gives the same state
-        if isinstance(event, Asked):  # and a command that comes twice changes nothing
+        if isinstance(event, changes.Asked):  # and a command that comes twice changes nothing
             twice, effects = reduce(state, event, rules)
             assert (twice, effects) == (state, ())
         ids = [each.id for each in state.waiting]
         assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
         assert sum(not each.created for each in state.waiting) <= 1
         assert not any(state.objection(each.suggestion.position) for each in state.waiting if each.created)
-        written = event if isinstance(event, Measured) else parse_change(plain(_record(event)))
+        written = (
+            event if isinstance(event, changes.Measured) else changes.parse_change(plain(changes.record_of(event)))
+        )
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
     kept = State.model_validate(plain(state.saved()), context=rules)
     for name in ("waiting", "failed", "held", "names", "fetched"):
@@ -216,28 +166,17 @@ def known(state):
     return {**vars(state), "window": (state.window.bounds, state.window.excluded)}
 
 
-def _record(event):
-    return record_of(event)
-
-
 def test_an_event_of_nonsense_is_refused_in_a_line():
-    good = _record(proposed("a"))
-    for changes in (
+    good = changes.record_of(proposed("a"))
+    for odd in (
         {"kind": "dance"}, {"t": math.nan}, {"suggestion": {}}, {"suggestion": 7}, {"learned": [7]},
         {"more": 1}, {"suggestion": {"id": 5, "position": {}, "reason": "so"}},
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
-            parse_change({**good, **changes})
-    assert parse_change(good) == proposed("a").model_copy(update={"id": good["id"]})
+            changes.parse_change({**good, **odd})
+    assert changes.parse_change(good) == proposed("a").model_copy(update={"id": good["id"]})
     with pytest.raises(KeyError):
-        reduce(START, Proposed(suggestion=Suggestion(id="a", position={}, reason="so")), RULES)
-
-
-def test_a_decision_is_valid_whatever_a_clock_says_later():
-    hold = asked(commands.Hold(by="Ann", created="2099-01-01T00:00:00+00:00"))
-    state, _ = fold(parse_change(_record(hold)))
-    assert state.held.by == "Ann"
-    assert commands.parse_command(commands.command_metadata(hold.command, "toy")) == hold.command
+        reduce(START, changes.Proposed(suggestion=Suggestion(id="a", position={}, reason="so")), RULES)
 
 
 def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
@@ -245,21 +184,11 @@ def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
     node, again = (asked(hold).model_copy(update={"container": "holds"}) for _ in range(2))
     _, effects = fold(node, again, asked(hold))
     when = datetime.fromtimestamp(T, UTC).isoformat()
-    line = Line("Ann holds the campaign: tea", commands.log_key(when, hold.id), "Ann")
+    line = changes.Line("Ann holds the campaign: tea", commands.log_key(when, hold.id), "Ann")
     text = "the agent takes no new suggestion until somebody releases it"
-    assert effects == [ShowHold(), line, Reply("holds", hold.id, "done", text)]
+    assert effects == [changes.ShowHold(), line, changes.Reply("holds", hold.id, "done", text)]
     _, effects = fold(asked(hold))  # at the prompt
-    assert effects == [ShowHold(), line]
-
-
-def test_bounds_within_their_ceiling():
-    assert within({"x": (1.0, 2.0)}, BOUNDS) == {"x": (1.0, 2.0)}
-    with pytest.raises(ValueError, match="only the settings widen them"):
-        within({"x": (-1.0, 2.0)}, BOUNDS)
-
-
-def test_limits_as_text():
-    assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"
+    assert effects == [changes.ShowHold(), line]
 
 
 def test_a_suggestion_that_a_run_names_is_not_measured_again():
@@ -272,4 +201,4 @@ def test_a_suggestion_that_a_run_names_is_not_measured_again():
     state, effects = fold(before, session, asked(lost, x=1.0), asked(take))
     assert not state.waiting and not state.is_open(waiting.id)
     assert [state.answers[id].status for id in (lost.id, take.id)] == ["refused", "refused"]
-    assert [x.status for x in effects if isinstance(x, SetStatus)] == ["failed"]
+    assert [x.status for x in effects if isinstance(x, changes.SetStatus)] == ["failed"]

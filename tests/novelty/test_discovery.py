@@ -29,16 +29,17 @@ def calibrated():
     return RegimeTest.calibrated(p, z, find, width=WIDTH, alpha=0.05, rng=rng, regimes=700, exposures=12)
 
 
-def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
+def test_no_false_discovery_in_most_nights_of_known_regimes_and_the_largest_component_is_the_sample(calibrated):
     rng = np.random.default_rng(1)
     p, z = regimes(600, rng)
-    false, naive = 0, 0
+    false, naive, of_sample = 0, 0, 0
     for _ in range(80):
         of, number = night((600, LOOKS), 12, rng)
-        ranks, _ = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
+        ranks, whole = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
+        of_sample += calibrated.p_of_sample(whole) <= 0.05
         false += any(calibrated.p(rank) <= 0.05 * share(k) for k, rank in ranks.items())
         naive += (p[of, number] <= 0.05).any()
-    assert false <= 9  # 4 are expected; more than 9 come by in one of 70 tries
+    assert max(false, of_sample) <= 9  # 4 are expected; more than 9 come by in one of 70 tries
     assert naive > 4 * max(false, 1)
 
 
@@ -75,17 +76,6 @@ def test_a_night_ranks_each_regime_alone_and_the_sample_by_its_largest_component
     assert whole == 1  # no component has three
 
 
-def test_nights_have_one_to_six_regimes_and_no_exposure_twice():
-    rng, n_regimes = np.random.default_rng(7), []
-    for _ in range(300):
-        of, number = night((50, 4), 20, rng)
-        n_regimes.append(len(np.unique(of)))
-        for k in np.unique(of):
-            assert number[of == k].tolist() == [*range((of == k).sum())] and (of == k).sum() <= 4
-    assert min(n_regimes) == 1 and max(n_regimes) == 6
-    assert all(len(night((50, 20), 20, rng)[0]) == 20 for _ in range(20))
-
-
 def test_two_exposures_of_a_new_regime_suffice(calibrated):
     p, _ = regimes(300, np.random.default_rng(2), new=4.0)
     is_new = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]
@@ -97,15 +87,6 @@ def test_looking_more_often_does_not_make_a_regime_less_new(calibrated):
     ranks = [calibrated.rank(p[:k]) for k in range(1, 5)]
     assert ranks == sorted(ranks, reverse=True)
     assert calibrated.rank([0.5] * LOOKS + [0.001] * 9) == calibrated.rank([0.5] * LOOKS)  # known once, quiet since
-
-
-def test_each_discovery_is_reported_once(calibrated):
-    claims = Discoveries(calibrated, 0.1)
-    assert claims.update({3: []}) == {}
-    one, two = [0.02], [0.02, 0.001]
-    assert claims.update({3: one}) == {} and not claims.decides(3, [0.6])
-    assert list(claims.update({3: [*two, 0.001]})) == [3] == list(claims.p_values)
-    assert claims.update({3: [*two, 0.001, 0.001]}) == {}
 
 
 class Least:
@@ -133,15 +114,7 @@ def test_a_regime_is_new_at_its_share_of_half_of_alpha_and_the_sample_at_the_oth
     assert claims.judge_sample([0.3, 0.9, 0.199]) == 0.199 == claims.judge_sample([0.9] * 3)
 
 
-def test_the_whole_sample_is_judged_by_its_largest_component(calibrated):
-    rng = np.random.default_rng(4)
-    p, z = regimes(600, rng)
-    false = 0
-    for _ in range(80):
-        of, number = night((600, LOOKS), 12, rng)
-        _, rank = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
-        false += calibrated.p_of_sample(rank) <= 0.05
-    assert false <= 9  # 4 are expected
+def test_three_exposures_judge_the_whole_sample(calibrated):
     claims = Discoveries(calibrated, 0.05)
     assert claims.judge_sample([0.001, 0.001]) is None  # two exposures are not enough
     assert claims.judge_sample([0.001] * 3) <= 0.025 and claims.judge_sample([0.9] * 3) is not None  # the best look

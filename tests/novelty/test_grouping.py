@@ -35,11 +35,6 @@ def test_a_novel_result_close_to_known_ones_keeps_their_regime_and_is_ambiguous(
     assert corrected(line(0, 0.2, 9), [0, 0, -1], [0, 0, 1])[0] == [0, 0, -1]
 
 
-def test_novel_results_close_to_each_other_share_a_regime():
-    (a, b, c, d, e), _ = corrected(line(0, 0.2, 2.5, 2.7, -2.6), [0] * 5, [0, 0, 1, 1, 1])
-    assert a == b == 0 and c == d != 0 and e not in (a, c)
-
-
 def test_a_regime_of_novel_results_only_is_kept():
     assert corrected(line(0, 0.2, 9), [0, 0, 1], [1, 1, -1])[0] == [0, 0, 1]
 
@@ -80,24 +75,3 @@ def test_numbers_persist_and_that_of_a_vanished_regime_is_not_reused():
     assert regimes.labels.tolist() == [4, 4, 2, 2, 8]
     assert regimes.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
     assert regimes.n_regimes == 3
-
-
-def test_numbers_of_very_many_results_persist_over_a_refit():
-    """With more results than are compared pair by pair: one regime persists, one vanishes, one is new, one is alone."""
-    rng = np.random.default_rng(3)
-
-    def some(n, *centre):
-        return rng.normal(scale=0.05, size=(n, 2)) + centre
-
-    z = np.vstack([some(3000, 0, 0), some(2000, 10, 0), some(20, 0, 10)])
-    find = partial(find_regimes, width=WIDTH)
-    first, _ = grouped(find, z, np.full(len(z), -1), np.zeros(len(z), int), width=WIDTH, highest=4)
-    assert len(z) > 4000 and np.unique(first.labels).tolist() == [5, 6, 7]
-    more = np.vstack([z[:5000], some(100, 0, 0), some(30, 10, 10), [[0, 1.3 * WIDTH]]])
-    again, _ = grouped(
-        find, more, np.append(first.labels[:5000], np.full(131, -1)), np.zeros(len(more), int),
-        width=WIDTH, highest=7,
-    )  # fmt: skip
-    np.testing.assert_array_equal(again.labels[:5000], first.labels[:5000])
-    assert set(again.labels[5000:5100]) == {5} and set(again.labels[5100:5130]) == {8}
-    assert again.labels[-1] == -1 and again.supported_range[0] <= 3

@@ -63,14 +63,6 @@ def test_a_restored_scorer_merges_alike(scorer):
     assert again.n_features_in_ == 6 and again.explain(new) == scorer.explain(new)
 
 
-def test_a_residual_without_differences_is_left_out():
-    rng = np.random.default_rng(4)
-    x, kinds = runs(rng, 1200)
-    x[:, 3] = 0
-    scorer = NoveltyScorer(terms=TERMS, residuals=RESIDUALS, n_components=1).fit(x, kinds)
-    assert [*scorer.explain(x[:1])[0].excess] == ["all", "several"]
-
-
 def test_a_residual_without_weight_does_not_count():
     rng = np.random.default_rng(5)
     x, kinds = runs(rng, 1200)

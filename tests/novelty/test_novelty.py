@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
-from sklearn.mixture import GaussianMixture
 
 from ainerd.novelty import NoveltyScorer
-from ainerd.novelty._scorer import _Density
 from ainerd_xpcs.dynamics import DIRECTIONS, HELD_OUT, MECHANISMS, Dynamics, clean_exposure, draw, ordinary
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.technique import (
@@ -109,85 +107,38 @@ def test_the_verdict_names_the_nearest_kind_and_the_strangest_term(encoder, scor
     assert verdict.excess[verdict.strangest_term] == max(verdict.excess.values()) > 3
 
 
-def in_three_kinds(rng, n, d=5):
-    """Return features of kinds of very different width."""
-    kinds = rng.choice(["narrow", "middle", "wide"], n)
-    width = np.array([{"narrow": 0.1, "middle": 1.0, "wide": 5.0}[kind] for kind in kinds])[:, None]
-    centre = np.array([{"narrow": 0.0, "middle": 30.0, "wide": -60.0}[kind] for kind in kinds])[:, None]
-    return centre + width * rng.normal(size=(n, d)), kinds
-
-
-def test_the_rate_of_false_alarms_is_the_same_in_every_kind():
-    rng = np.random.default_rng(2)
-    p, kinds = [], []
-    for _ in range(5):
-        scorer = NoveltyScorer(n_components=1).fit(*in_three_kinds(rng, 600))
-        new, of = in_three_kinds(rng, 600)
-        p.append(scorer.p_values(new))
-        kinds.append(of)
-    p, kinds = np.concatenate(p), np.concatenate(kinds)
-    for kind in ("narrow", "middle", "wide"):
-        for alpha in (0.05, 0.2, 0.5):
-            n = (kinds == kind).sum()
-            assert (p[kinds == kind] <= alpha).mean() == pytest.approx(alpha, abs=4 * np.sqrt(alpha / n))
-
-
-@pytest.fixture
-def two_folds(monkeypatch):
+def test_verdicts_of_several_kinds_and_terms_are_those_of_normal_densities(monkeypatch):
+    """Compare with Gaussians of the mean and covariance of each kind in each fold, ranked by hand."""
     monkeypatch.setattr("ainerd.novelty._scorer._FOLDS", 2)
     monkeypatch.setattr("ainerd.novelty._scorer._REGULARISATION", 1e-9)
-
-
-def test_p_values_are_cross_conformal(two_folds):
-    """Compare with ranks counted by hand, for one kind, one term, and whitening that keeps the order."""
-    rng = np.random.default_rng(0)
-    features, new = rng.normal(size=(90, 3)), rng.normal(size=(20, 3)) * 1.5
-    scorer = NoveltyScorer(n_components=1).fit(features)
-    folds = np.random.default_rng(0).permutation(90) % 2
-    stranger = np.zeros(len(new))
-    for held in range(2):
-        density = GaussianMixture(1, reg_covar=1e-9).fit(features[folds != held])
-        calibration = -density.score_samples(features[folds == held])
-        stranger += (calibration[None] >= -density.score_samples(new)[:, None]).sum(1)
-    np.testing.assert_allclose(scorer.p_values(new), (1 + stranger) / 91)
-
-
-def test_verdicts_of_several_kinds_and_terms_are_those_of_normal_densities(two_folds):
-    """Compare with Gaussians of the mean and covariance of each kind in each fold, ranked by hand."""
     rng = np.random.default_rng(1)
     kinds = np.array(["b"] * 50 + ["a"] * 70)
     features = rng.normal(size=(120, 4)) @ rng.normal(size=(4, 4)) + np.where(kinds == "a", 3.0, 0.0)[:, None]
     new = rng.normal(size=(15, 4)) * 3 + 1.5
     terms = {"first": slice(0, 3), "last": slice(3, 4), "none": slice(4, 6)}
     scorer = NoveltyScorer(terms=terms, n_components=1).fit(features, kinds)
-    assert (
-        scorer.kinds_.tolist() == ["a", "b"] and scorer.n_calibration_ == 120 and [*scorer.terms_] == ["first", "last"]
-    )
+    assert scorer.n_calibration_ == 120 and [*scorer.terms_] == ["first", "last"]
     fold, draw_fold = np.empty(120, int), np.random.default_rng(0)
     for kind, size in (("a", 70), ("b", 50)):
         fold[kinds == kind] = draw_fold.permutation(size) % 2
     stranger, n, excesses, nearest_of = np.zeros(15), np.zeros(15), [], []
     for held in range(2):
-        logs_of = []
-        for columns in ([0, 1, 2], [3]):
-            rows = [features[(fold != held) & (kinds == kind)][:, columns] for kind in "ab"]
-            logs_of.append([multivariate_normal(x.mean(0), np.cov(x.T, bias=True)) for x in rows])
+        others = [features[(fold != held) & (kinds == kind)] for kind in "ab"]
 
-        def strange(x, logs_of=logs_of):
-            logs = np.array(
-                [[one.logpdf(x[:, c]) for one in of] for of, c in zip(logs_of, ([0, 1, 2], [3]), strict=True)]
-            )
+        def strange(x, others=others):
+            logs = np.array([
+                [multivariate_normal(of[:, c].mean(0), np.cov(of[:, c].T, bias=True)).logpdf(x[:, c]) for of in others]
+                for c in ([0, 1, 2], [3])
+            ])  # fmt: skip
             nearest = logs.sum(0).argmax(0)
             return -logs[:, nearest, np.arange(len(x))].T, nearest
 
         known, near = strange(features[fold != held])
-        levels = [np.percentile(known[near == kind], [50, 90], axis=0) for kind in (0, 1)]
+        middle, high = np.stack([np.percentile(known[near == kind], [50, 90], axis=0) for kind in (0, 1)], axis=1)
 
-        def excess(x, strange=strange, levels=levels):
+        def excess(x, strange=strange, middle=middle, high=high):
             s, nearest = strange(x)
-            return np.array(
-                [(row - levels[k][0]) / (levels[k][1] - levels[k][0]) for row, k in zip(s, nearest, strict=True)]
-            ), nearest
+            return (s - middle[nearest]) / (high - middle)[nearest], nearest
 
         calibration, near = excess(features[fold == held])
         over, nearest = excess(new)
@@ -198,34 +149,9 @@ def test_verdicts_of_several_kinds_and_terms_are_those_of_normal_densities(two_f
             stranger[i], n[i] = stranger[i] + (alike >= over[i].sum()).sum(), n[i] + len(alike)
     np.testing.assert_allclose(scorer.p_values(new), (1 + stranger) / (1 + n))
     verdicts = scorer.explain(new)
-    np.testing.assert_allclose(
-        [[*each.excess.values()] for each in verdicts], np.mean(excesses, 0), rtol=1e-5, atol=1e-5
-    )
+    shown = [[*each.excess.values()] for each in verdicts]
+    np.testing.assert_allclose(shown, np.mean(excesses, 0), rtol=1e-5, atol=1e-5)
     assert [each.nearest for each in verdicts] == ["ab"[k] for k in nearest_of[0]] and len({*nearest_of[0]}) == 2
-
-
-def test_a_density_is_the_mixture_of_each_kind_in_whitened_coordinates(monkeypatch):
-    monkeypatch.setattr("ainerd.novelty._scorer._ROWS", 7)
-    rng, kinds = np.random.default_rng(2), np.repeat([0, 1], [650, 50])  # three Gaussians, and two
-    x = rng.normal(size=(700, 3)) * [1, 20, 0.1] + 4.0 * rng.integers(0, 2, (700, 1))
-    x = np.column_stack([x, x[:, 0]])  # a column that tells nothing more
-    scorer = NoveltyScorer(n_components=2)
-    scorer.kinds_ = np.array(["many", "few"])
-    density = _Density.fitted(scorer, x, kinds)
-    white = (x - x.mean(0)) @ density.white
-    np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(3), atol=1e-9)
-    for kind, count in enumerate((3, 2)):
-        mixture = GaussianMixture(count, tol=0.01, reg_covar=0.005, random_state=0).fit(white[kinds == kind])
-        np.testing.assert_allclose(density.logs(x[::9])[:, kind], mixture.score_samples(white[::9]), rtol=1e-6)
-
-
-def test_a_restored_scorer_gives_the_same_verdicts():
-    rng = np.random.default_rng(3)
-    terms = {"first": slice(0, 2), "last": slice(2, 3)}
-    scorer = NoveltyScorer(terms=terms).fit(rng.normal(size=(90, 3)), np.repeat(["a", "b"], [30, 60]))
-    again = NoveltyScorer.restored(scorer.state(), ["a", "b"], terms)
-    assert (again.n_calibration_, again.n_features_in_, again.terms_) == (90, 3, terms)
-    assert again.explain(new := rng.normal(size=(20, 3))) == scorer.explain(new)
 
 
 def test_either_term_alone_makes_a_run_novel():
@@ -239,16 +165,7 @@ def test_either_term_alone_makes_a_run_novel():
     assert [verdict.strangest_term for verdict in scorer.explain(odd[:2])] == ["embedding", "structure"]
 
 
-@pytest.mark.parametrize(
-    "terms",
-    [
-        {"b": slice(2, 4), "a": slice(0, 2)},
-        {"b": slice(1, 4)},
-        {"a": slice(0, 3), "b": slice(2, 4)},
-        {"a": slice(0, 3)},
-        {"a": slice(0, 4, 2), "b": slice(1, 4, 2)},
-    ],
-)
+@pytest.mark.parametrize("terms", [{"b": slice(2, 4), "a": slice(0, 2)}, {"a": slice(0, 3)}])
 def test_terms_that_are_not_all_columns_in_order_are_refused(terms):
     features = np.random.default_rng(0).normal(size=(60, 4))
     with pytest.raises(ValueError, match="terms must be all of the 4 columns, in order"):
@@ -265,8 +182,6 @@ def test_too_few_runs_are_refused():
     scorer = NoveltyScorer(n_components=2)
     with pytest.raises(ValueError, match="10 runs of kind 'known' are too few"):
         scorer.fit(np.zeros((10, 4)))
-    with pytest.raises(ValueError, match="3 runs of kind 'odd' are too few"):
-        scorer.fit(np.ones((50, 4)), ["odd"] * 3 + ["even"] * 47)
     with pytest.raises(ValueError, match=r"one a run, \(50,\)"):
         scorer.fit(np.ones((50, 4)), ["odd"])
     with pytest.raises(ValueError, match="not finite"):

@@ -7,28 +7,10 @@ from scipy.spatial.distance import cdist
 from tests.explorer import Explorer
 
 BOUNDS = {"x": (0.0, 10.0), "y": (-5.0, 5.0)}
-box = st.tuples(st.floats(0, 9), st.floats(0.1, 6), st.floats(-5, 4), st.floats(0.1, 6)).map(
-    lambda b: {"x": (b[0], b[0] + b[1]), "y": (b[2], b[2] + b[3])}
-)
 
 
 def place(suggestion):
     return np.array([suggestion["x"], suggestion["y"]])
-
-
-@settings(max_examples=5, deadline=None)
-@given(boxes=st.lists(box, max_size=3), seed=st.integers(0, 99))
-def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(boxes, seed):
-    explorer = Explorer(BOUNDS, labeler=lambda z: (z[:, 0] > 0).astype(int), seed=seed)
-    for excluded in boxes:
-        explorer.window = explorer.window.changed(explorer.bounds, [*explorer.window.excluded, excluded])
-    rng = np.random.default_rng(seed)
-    for _ in range(6):
-        (suggestion,) = explorer.suggest(1)
-        explorer.ingest([{"_id": suggestion["_id"], "embedding": rng.normal(size=2), "novelty_p": rng.random()}])
-        x, y = place(suggestion)
-        assert 0 <= x <= 10 and -5 <= y <= 5
-        assert not any(b["x"][0] <= x <= b["x"][1] and b["y"][0] <= y <= b["y"][1] for b in boxes)
 
 
 @pytest.mark.parametrize("dose_limit", [1, 2, 3])
@@ -53,13 +35,6 @@ def test_a_batch_covers_better_than_chance():
     grid = np.stack(np.meshgrid(np.linspace(0, 10, 40), np.linspace(-5, 5, 40)), axis=-1).reshape(-1, 2)
     chance = [cdist(grid, np.random.default_rng(i).uniform([0, -5], [10, 5], (16, 2))).min(1).mean() for i in range(20)]
     assert cdist(grid, batch).min(1).mean() < np.median(chance)
-
-
-def test_without_a_place_left_it_says_so():
-    explorer = Explorer(BOUNDS)
-    explorer.window = explorer.window.changed(explorer.bounds, [{"x": (-1.0, 11.0)}])
-    with pytest.raises(ValueError, match="position"):
-        explorer.suggest(1)
 
 
 def test_the_seed_settles_ties_and_nothing_else_is_random():

@@ -1,7 +1,6 @@
 """The chance of missed regions, against regions drawn at random."""
 
 import numpy as np
-import pytest
 
 from ainerd.knobs import Knob
 from ainerd.steering import Window
@@ -30,14 +29,6 @@ def test_in_six_knobs_of_different_lengths_it_holds():
     assert share - 0.01 <= missed(window, positions, 1.0) <= share + 0.04
 
 
-def test_each_value_of_a_knob_that_lies_apart_counts_alone():
-    knobs = {"x": Knob(range=(0, 10), length=1.0), "holder": Knob(values=(1, 2), apart=True)}
-    window = Window({"x": (0, 10), "holder": (1, 2)}, knobs=knobs)
-    full = window.position(np.array([[x, 1.0] for x in np.arange(0.5, 10, 0.5)]))
-    assert missed(window, full, 1.0) == pytest.approx(0.5, abs=0.04)
-    assert surely_hit(window, full) > 10
-
-
 def test_excluded_regions_cannot_be_missed():
     window = Window(SQUARE.bounds, [{"x": (0.5, 1.0)}])
     positions = SQUARE.nodes[SQUARE.nodes[:, 0] < 0.5]
@@ -56,9 +47,3 @@ def test_a_ball_of_the_radius_that_is_surely_hit_is_hit_wherever_its_centre_lies
         nearest = np.linalg.norm(centres[:, None] - positions, axis=2).min(1)
         assert nearest.max() <= radius <= 1.1 * (nearest.max() + np.linalg.norm(SQUARE.cell))
     assert surely_hit(SQUARE, positions[:0]) == np.inf
-
-
-def test_where_each_value_of_a_knob_was_visited_nothing_is_missed():
-    window = Window({"T": (1.0, 3.0)}, knobs={"T": Knob(values=(1.0, 2.0, 3.0), length=1.0)})
-    assert surely_hit(window, window.nodes) == 0
-    assert surely_hit(window, window.nodes[:2]) == 1

@@ -11,8 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from ainerd.knobs import NOISE, Knob
-from ainerd.steering import POLICIES, Exposures, Search, propose
-from ainerd.steering._policies import _best, levels, new_regimes
+from ainerd.steering import POLICIES, Candidate, Exposures, Search, propose
 from tests.explorer import Explorer
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
@@ -44,13 +43,6 @@ def test_sobol_takes_the_points_of_the_sequence_in_turn():
     assert np.allclose(way_of(explorer_of("sobol", x=MM, y=MM), 16), expected)
 
 
-def test_an_excluded_point_of_a_sequence_is_left_out():
-    explorer = explorer_of("sobol", x=MM, y=MM)
-    explorer.window = explorer.window.changed(explorer.bounds, [{"x": (0.0, 5.0)}])
-    points = 10 * qmc.Sobol(2, seed=0).random(64)
-    assert np.allclose(way_of(explorer, 12), points[points[:, 0] > 5][:12])
-
-
 def test_a_raster_runs_to_and_fro_and_misses_no_region_of_one_length():
     explorer, way = explorer_of("raster", x=MM, y=MM), []
     with pytest.raises(ValueError, match="no position is left"):
@@ -60,12 +52,6 @@ def test_a_raster_runs_to_and_fro_and_misses_no_region_of_one_length():
     fine = np.stack(np.meshgrid(*[np.linspace(0, 10, 101)] * 2), -1).reshape(-1, 2)
     assert cdist(fine, way).min(1).max() <= 1.0
     assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 1.5  # no long way back
-
-
-def test_a_raster_sets_the_slowest_knob_least():
-    way = way_of(explorer_of("raster", x=MM, temperature=SLOW | {"direction": "down"}), 30)
-    changes = np.diff(way[:, 1])
-    assert (changes <= 0).all() and np.count_nonzero(changes) <= 4
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -109,26 +95,16 @@ def test_no_part_of_the_only_way_of_a_knob_is_left_out(policy):
     assert temperature[0] <= 320 and (np.diff(temperature) <= 20 + 1e-3).all()  # a length is 20 K
 
 
+def test_a_candidate_of_another_technique_is_measured_at_its_very_place():
+    explorer = explorer_of(x=MM, t={"range": (300.0, 400.0), "unit": "K", "length": 20.0, "settle_s": 1.0})
+    explorer.candidates = [Candidate({"x": 6.15, "t": 322.0}, 0.0001, "xtec")]
+    led = [each for each in explorer.suggest(4) if each["reason"].startswith("xtec found something ")]
+    assert [(each["x"], each["t"]) for each in led] == [(6.15, 322.0)]
+
+
 def test_levels_wants_a_knob_with_a_cost():
     with pytest.raises(ValueError, match="needs a knob with a cost"):
         explorer_of("levels", x=MM, y=MM).suggest(1)
-
-
-def test_the_samples_of_a_holder_have_nothing_in_common():
-    holder = {"values": (1.0, 2.0), "apart": True}
-    explorer = explorer_of(x={**MM, "length": None}, holder=holder)
-    explorer.ingest([{"_id": "a", "x": 5.0, "holder": 1.0, "embedding": np.zeros(2)}])
-    survey = explorer.survey()
-    other = survey.window.nodes[:, 1] > survey.window.nodes[:, 1].min()
-    assert survey.nearest[other].min() > 10 * survey.window.width  # an exposure says nothing about the other sample
-    assert survey.inclusions[other].min() > 0
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_holder_may_be_the_only_knob(policy):
-    holder = {"values": (1.0, 2.0, 3.0, 5.0), "apart": True, "settle_s": 20.0}
-    way = way_of(explorer_of(policy, holder=holder), 4, lambda position: 5 * np.array(position * 2))
-    assert {*way.ravel()} == {1.0, 2.0, 3.0, 5.0}
 
 
 def test_a_point_of_a_person_respects_the_direction():
@@ -139,36 +115,9 @@ def test_a_point_of_a_person_respects_the_direction():
     explorer.register_suggestions([{"x": 5.0, "temperature": 380.0}])
 
 
-def test_with_six_knobs_it_goes_on():
-    explorer = explorer_of(**dict.fromkeys("abcdef", MM))
-    rng = np.random.default_rng(0)
-    points = [
-        {"_id": str(i), **dict(zip("abcdef", rng.uniform(0, 10, 6), strict=True)), "embedding": rng.normal(size=2)}
-        for i in range(50)
-    ]
-    explorer.ingest(points)
-    (suggestion,) = explorer.suggest(1)
-    assert all(0 <= suggestion[name] <= 10 for name in "abcdef") and "lengths" in suggestion["reason"]
-
-
-def test_with_six_knobs_a_raster_has_millions_of_points_and_begins_at_once():
-    explorer = explorer_of("raster", **{f"knob{i}": MM for i in range(6)})
-    way = way_of(explorer, 20)
-    assert (way[:13, 1:] == way[0, 1:]).all()
-    assert [*(way[13:] != way[0]).sum(0)[1:]] == [7, 0, 0, 0, 0]  # then the second one changes
-    assert np.allclose(np.diff(way[:13, 0]), 10 / 13)
-
-
-def test_cells_wider_than_a_region_are_measured_anywhere():
-    way = way_of(explorer_of(**{f"knob{i}": MM for i in range(6)}), 60)
-    assert all(len(np.unique(x)) > 30 for x in way.T)
-    assert cdist(way, way)[np.triu_indices(60, 1)].min() > 1.0
-    assert (way.min(0) < 1).all() and (way.max(0) > 9).all()  # also at the limits
-
-
-def surveyed(policy="levels"):
-    """An explorer with two regimes, a novel exposure, and a temperature that is slow."""
-    explorer = explorer_of(policy, x=MM, t=SLOW, travel=no_time)
+def surveyed():
+    """The survey of two regimes and a novel exposure, with a temperature that is slow."""
+    explorer = explorer_of("levels", x=MM, t=SLOW, travel=no_time)
     explorer._labeler = lambda z: z[:, 0].astype(int)
     rng = np.random.default_rng(0)
     places = np.column_stack([rng.uniform(0, 10, 12), 310 + 5.0 * np.sort(rng.integers(0, 3, 12))])
@@ -179,11 +128,11 @@ def surveyed(policy="levels"):
     ]
     points[3]["embedding"] = [7, 0.0]
     explorer.ingest(points)
-    return explorer
+    return explorer.survey()
 
 
 def test_the_level_is_the_one_with_the_most_worth_per_second():
-    survey = surveyed().survey()
+    survey = surveyed()
     worth = survey.gain * (1 + survey.boundary) + survey.confirmation
     assert survey.worth == pytest.approx(worth) and survey.confirmation.max() > 0.1 and survey.boundary.max() > 0.5
     at = survey.window.nodes[:, 1]
@@ -194,7 +143,7 @@ def test_the_level_is_the_one_with_the_most_worth_per_second():
             here = survey.is_open & (at == level)
             best = sorted(survey.worth[here], reverse=True)[: 1 if level == now else 16]
             rates[level] = sum(best) / (survey.travel_s[here].min() + len(best) * exposure_s)
-        position, _ = levels(survey)
+        position, _ = POLICIES["levels"](survey)
         assert position[1] == pytest.approx(max(rates, key=rates.get))
 
 
@@ -211,24 +160,9 @@ def test_the_best_node_has_the_most_worth_per_second_of_exposure_and_travel():
         ])  # fmt: skip
         survey = explorer.survey()
         rate = survey.worth / (30.0 + survey.travel_s)
-        position, _ = new_regimes(survey)
+        position, _ = POLICIES["new_regimes"](survey)
         node = np.abs(survey.window.nodes - position).sum(1).argmin()
         assert rate[node] >= (1 - 1e-5) * rate[survey.is_open].max()
-
-
-def test_the_reason_names_its_causes():
-    survey = surveyed("new_regimes").survey()
-    nodes = np.arange(len(survey.window.nodes))
-    for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):
-        _, reason = _best(survey, nodes == node)
-        gaps = cdist(survey.visited, survey.window.nodes).min(0)
-        is_largest = gaps[node] >= 0.95 * gaps[survey.is_open].max()
-        if survey.confirmation[node]:
-            assert reason == f"beside the novel spot at {survey.window.text(survey.spots[0])}, to confirm it"
-        elif survey.layers[node] > survey.inclusions[node]:
-            assert reason.startswith("a band of a new regime may lie here; probably regime ")
-        elif is_largest:
-            assert reason.startswith(f"the largest gap: {gaps[node]:.2g} lengths to the nearest exposure; probably ")
 
 
 def test_reasons_differ_where_causes_differ_and_use_the_names_of_regimes():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd.knobs import Knob
-from ainerd.steering import POLICIES, Window
+from ainerd.steering import POLICIES
 from tests.explorer import Explorer
 
 X = Knob(range=(0, 10), unit="mm", length=1.0)
@@ -54,16 +54,3 @@ def test_no_point_of_a_sequence_is_measured_twice_where_the_dose_would_allow_it(
             stood = {name: suggestion[name] + error * (-1) ** i for name in "xy"}
             explorer.ingest([{"_id": suggestion["_id"], **stood, "embedding": np.zeros(2)}])
     assert ways[0] == ways[1] and len({*ways[0]}) == 8
-
-
-@pytest.mark.parametrize(("length", "high"), [(0.3, 12.3), (0.7, 7.7), (4.9, 10.0)])
-def test_a_point_at_the_limit_stays_within_the_limits(length, high):
-    knob = Knob(range=(0, high), length=length)
-    (point,) = explorer_of(x=knob).register_suggestions([{"x": high}])
-    assert high * (1 - 1e-15) <= point["x"] <= high and knob.objection(0.0, point["x"]) is None
-
-
-@pytest.mark.parametrize("width", [1e-3, 1e-6, 1e-9])
-def test_a_knob_that_hardly_changes_leaves_the_nodes_to_the_others(width):
-    window = Window({"x": (0.0, 10.0), "y": (5.0, 5.0 + width), "z": (0.0, 10.0)})
-    assert [len(x) for x in window.axes] == [40, 1, 40]

@@ -12,16 +12,16 @@ def installed_toy(tmp_path_factory):
 
 @pytest.fixture
 def beamline(server, tmp_path, monkeypatch):
-    """Make a beamline with its own catalog and agent."""
+    """Make beamlines of one catalog of their own, with its agent unless it is not to start yet."""
     from tests.techniques.beamline import Beamline
 
-    made = []
+    made, place = [], server.client().create_container(tmp_path.name)
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
 
-    def make(*, agent=None, **options):
-        place = server.client().create_container(tmp_path.name)
+    def make(*, agent=None, starts=True, **options):
         made.append(Beamline(tmp_path, place.uri, results=server.directory / "results", **options))
-        made[-1].start_agent(**(agent or {}))
+        if starts:
+            made[-1].start_agent(**(agent or {}))
         return made[-1]
 
     yield make

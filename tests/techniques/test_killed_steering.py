@@ -10,7 +10,6 @@ from ophyd.sim import SynAxis
 
 from ainerd.results import ResultStore
 from tests.killed import SLOW_S, killed
-from tests.techniques.beamline import Beamline
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
 
@@ -36,23 +35,16 @@ class Shutter(Signal):
 
 
 @pytest.fixture
-def session(server, tmp_path, monkeypatch):
+def session(beamline, tmp_path):
     """Make beamlines of one catalog and one folder, one for each session."""
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-    uri, made = server.client().create_container(tmp_path.name).uri, []
 
-    def make(folder=tmp_path):
-        folder.mkdir(exist_ok=True)
-        made.append(Beamline(folder, uri))
-        shutter = Shutter(tmp_path / "shutter")
-        made[-1].shutter = shutter
-        made[-1].start_agent(acquire=lambda *args, **more: bp.count(*args, **more), shutter=shutter)
-        made[-1].agent.quiet = True
-        return made[-1]
+    def make():
+        acquire = {"acquire": lambda *args, **more: bp.count(*args, **more)}
+        made = beamline(agent={**acquire, "shutter": Shutter(tmp_path / "shutter")})
+        made.agent.quiet = True
+        return made
 
-    yield make
-    for one in made:
-        one.close()
+    return make
 
 
 def killed_at(make, owner, name, before):

@@ -7,11 +7,9 @@ from collections import Counter
 import bluesky.plans as bp
 import pytest
 
-from ainerd.agent._state import EVERY_S
-
 pytestmark = pytest.mark.usefixtures("installed_toy")
 
-N = 4
+N, EVERY_S = 4, 5.0  # of exposures; seconds between two signs of life
 
 
 def asked(client, what):
@@ -49,20 +47,17 @@ def test_a_result_costs_few_requests(beamline):
     assert state.get("PUT ainerd/agents/*", 0) <= 3 * N + by_clock
     for look in ("GET ainerd", "GET ainerd/changes/*"):  # whether another session steers: by the clock
         counted.pop(look, None)
-    assert counted.pop("GET ainerd/results", 0) <= 1  # the axes of the latent space, once there are enough results
-    claims = counted["POST ainerd/log"] - N  # a line for each, and an event for all
-    counted["POST ainerd/log"] = N
-    assert 0 <= claims <= 2
-    n_replaced = counted["POST ainerd/suggestions"] - N  # if the result changes the choice
-    assert 0 <= n_replaced <= N and counted.pop("GET ainerd/suggestions/*", 0) <= n_replaced  # whether a person decided
-    assert counted == {
+    most = {
         "POST ainerd/results": N,  # computing
         "GET ainerd/results/*": N,  # whether it is complete already
         "PUT ainerd/results/*": N,  # complete
         "PATCH ainerd/results/*": N,  # its regime
-        "POST ainerd/suggestions": N + n_replaced,  # proposed when the exposure begins, or anew with its result
-        "POST ainerd/changes/*": 2 * N + n_replaced + min(claims, 1),  # proposed, handed out; claimed
-        "PUT ainerd/suggestions/*": 2 * N + n_replaced,  # accepted, measured; superseded
         "POST ainerd/atlas": N,
-        "POST ainerd/log": N,
+        "POST ainerd/suggestions": 2 * N,  # when the exposure begins, and anew if the result changes the choice
+        "GET ainerd/suggestions/*": N,  # whether a person decided on one that is replaced
+        "POST ainerd/changes/*": 3 * N + 1,  # proposed, proposed anew, handed out; claimed
+        "PUT ainerd/suggestions/*": 3 * N,  # accepted, measured, superseded
+        "POST ainerd/log": N + 2,  # with claims
+        "GET ainerd/results": 1,  # the axes of the latent space, once there are enough results
     }
+    assert {name: n for name, n in counted.items() if n > most.get(name, 0)} == {}

@@ -4,45 +4,21 @@ import numpy as np
 import pytest
 
 from ainerd.technique import RunAnalysis, RunInfo, TechniqueError, load, provides
-from tests.techniques.toy.toy import Toy, Trajectory
+from tests.techniques.toy.toy import Toy
 
 RUN = RunInfo(raw_uid="x", n_frames=None, frame_shape=(6, 8))
 
 
-class WithPictures(Toy):
-    """The toy, with landmarks and pictures."""
-
-    def begin(self, run):
-        return Pictures(self, run.frame_shape)
-
-    def landmarks(self):
-        return "two"
-
-
-class Pictures(Trajectory):
-    every = 5
-
-    def so_far(self):
-        return np.ones((2, 2))
-
-
-@pytest.mark.parametrize("technique", [Toy(), WithPictures()])
-def test_optional_parts_have_defaults(technique):
+def test_optional_parts_have_defaults():
+    technique = Toy()
     assert technique.null_regimes() is None and technique.common() is None and technique.optimizer({}) is None
     assert list(technique.check()) == [] and technique.before([]) is None
     assert technique.sketch(None) is None and technique.warm_up() is None
     analysis = technique.begin(RUN)
     assert analysis.next_run(RUN) is None and analysis.whole(np.zeros((6, 8)), 0) is None
-    assert analysis.pixels.size == 48
-
-
-def test_own_parts_are_used():
-    own, plain = WithPictures(), Toy()
-    assert own.landmarks() == "two" and plain.landmarks() is None
-    assert own.begin(RUN).every == 5 and plain.begin(RUN).every is None
-    assert own.begin(RUN).so_far().shape == (2, 2) and plain.begin(RUN).so_far() is None
-    assert provides(own, "landmarks") and not provides(own, "common") and not provides(plain, "landmarks")
-    assert provides(plain, "regimes") and provides(own.begin(RUN), "every") and not provides(RunAnalysis(), "push")
+    assert technique.landmarks() is None and analysis.every is None and analysis.so_far() is None
+    assert provides(technique, "regimes") and not provides(technique, "landmarks")
+    assert provides(analysis, "push") and not provides(RunAnalysis(), "push")
 
 
 def test_a_class_that_does_not_inherit_is_refused(installed_toy, monkeypatch):

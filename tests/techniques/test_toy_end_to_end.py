@@ -76,4 +76,3 @@ def test_a_result_for_a_series(beamline):
     assert b.table().loc[heating, "status"] == "complete"
     scan(b, 1.0, 3.0, 2)  # a run without the key is a series of its own
     assert b.table()["status"].tolist().count("complete") == 3
-    shows(b)

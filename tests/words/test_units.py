@@ -9,12 +9,9 @@ from ainerd.units import UnitError, converted, same_unit, stated
 @pytest.mark.parametrize(
     ("one", "others"),
     [
-        ("mm", "MM millimeter millimeters millimetre Millimeters"),
         ("um", "µm μm micron microns micrometers UM"),
         ("deg", "degree degrees DEG °"),
         ("degC", "C °C celsius degrees_Celsius deg_C"),
-        ("K", "k kelvin Kelvins"),
-        ("s", "sec secs second seconds"),
         ("keV", "KEV kev"),
         ("furlong", "furlong"),
     ],
@@ -30,27 +27,19 @@ def test_spellings_of_a_unit_are_one_unit(one, others):
     ("value", "unit", "wanted", "right"),
     [
         (10.0, "ms msec MSEC mS millisecond milliseconds", "s", 0.01),
-        (10.0, "us µs μs uSec microseconds", "s", 1e-5),
-        (2.0, "min minutes", "s", 120.0),
         (2.0, "h hr hours", "s", 7200.0),
         (5000.0, "um µm μm micron microns micrometers", "mm", 5.0),
-        (5.0, "MM mm millimetre", "µm", 5000.0),
-        (5.0, "M m meters", "mm", 5000.0),
         (1.0, "inch in", "mm", 25.4),
         (1.0, "nA nanoampere", "A", 1e-9),
         (25.0, "C degC °C ℃ celsius degree_Celsius degrees_celsius", "K", 298.15),
         (77.0, "F degF °F", "degC", 25.0),
         (180.0, "deg Deg DEGREES ° arc_degree", "rad", np.pi),
         (1.0, "1/Å Å^-1 A^-1 1/A angstrom^-1 1/angstrom Å⁻¹", "1/nm", 10.0),
-        (1.0, "1/m m-1 m^-1", "1/nm", 1e-9),
         (1.0, "mm/s mm.s-1", "um/s", 1000.0),
         (11.0, "keV KeV KEV", "eV", 11000.0),
-        (1.0, "kPa", "Pa", 1000.0),
         (1.0, "mm²", "um2", 1e6),
         (50.0, "% percent", "1", 0.5),
         (2 * np.pi, "rad/s rad.s-1 radian/second", "Hz", 1.0),
-        (60.0, "rpm turn/minute", "Hz", 1.0),
-        (1.0, "Hz hertz", "rad/s", 2 * np.pi),
         (0.5, "kHz", "rpm", 30_000.0),
         (10.0, "1/s s-1", "Hz", 10.0),
     ],
@@ -68,9 +57,7 @@ def test_times_of_udunits_have_the_unit_before_since():
 @pytest.mark.parametrize(
     ("unit", "wanted"),
     [
-        ("deg", "mm"), ("deg", "1"), ("steps", "mm"), ("px", "mm"), ("counts", "s"), ("furlongs", "steps"),
-        ("rad/s", "1/s"), ("9**9**9", "s"),
-        ("10 ms", "s"), ("__import__('os')", "s"), ("m" * 10_000, "s"), ("°C²", "K"),
+        ("deg", "mm"), ("px", "mm"), ("furlongs", "steps"), ("rad/s", "1/s"), ("10 ms", "s"), ("__import__('os')", "s"),
     ],
 )  # fmt: skip
 def test_a_unit_that_does_not_fit_is_refused_with_both(unit, wanted):
@@ -80,17 +67,12 @@ def test_a_unit_that_does_not_fit_is_refused_with_both(unit, wanted):
     assert repr(wanted) in str(refused.value)
 
 
-@pytest.mark.parametrize("unit", [None, "", " ", "n/a", "None", b"", 3, [], np.array([1, 2])])
+@pytest.mark.parametrize("unit", [None, " ", "n/a", b"", 3, np.array([1, 2])])
 def test_a_value_without_a_unit_changes_no_number(unit):
     assert stated(unit) == ""
     assert converted(2.5, unit, "mm") == converted(2.5, "mm", unit) == 2.5
 
 
 def test_units_of_attributes_are_bytes_or_arrays_of_text():
-    assert (
-        stated(b"ms")
-        == stated(np.bytes_(b"ms"))
-        == stated(np.array([b"ms"]))
-        == stated(np.array(" ms ", object))
-        == "ms"
-    )
+    units = (b"ms", np.bytes_(b"ms"), np.array([b"ms"]), np.array(" ms ", object))
+    assert [stated(unit) for unit in units] == ["ms"] * 4
