@@ -25,20 +25,6 @@ def truth(ainerd):
     return {key: node.metadata["status"] for key, node in ainerd["results"].items()}
 
 
-def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
-    other, begun = ResultStore(ainerd), record()
-    for step in (
-        lambda: other.begin(begun),
-        lambda: other.fail(begun.key, "dark"),
-        lambda: other.begin(begun),
-        lambda: other.complete(begun.key, analysis(only=["tau"])),
-        lambda: other.begin(record(parameters={"size": 1})),
-    ):
-        step()
-        assert store.table(all=True)["status"].to_dict() == truth(ainerd)
-    assert store.table(all=True).loc[begun.key, "beta"] == 0.25
-
-
 def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
     keys = [put(run_time=1.7e9 + i, status="computing" if i == 1 else "complete", embedding=[0.5, i]) for i in range(5)]

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, digest
+from ainerd.results import ResultRecord, digest
 
 
 def test_positions_and_numbers_are_flat_and_round_trip(record):
@@ -52,18 +52,6 @@ def test_metadata_have_no_nan_and_no_none(record):
 def test_bad_fields_are_named(record, changes, message):
     with pytest.raises(ValueError, match=message):
         record(**changes)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        SuggestionRecord(positions={"sample_x": 1.0}, reason="nobody was there", terms={"travel": 0.2}),
-        AtlasRecord(version=3, n_regimes=2, supported_range=(2, 4), labels={"key": -1}),
-        LogRecord(text="excluded [3, 4]", ids={"suggestion_id": "s"}),
-    ],
-)
-def test_other_records_round_trip(made):
-    assert type(made).from_metadata(json.loads(json.dumps(made.metadata()))) == made
 
 
 @pytest.mark.fault(

@@ -88,21 +88,6 @@ def test_suggestions_are_the_agents_own(both, store):
     assert store.next_suggestion().id == of_b  # only one agent has any
 
 
-def test_a_status_has_who_and_when(both, store):
-    stores, _ = both
-    of_a = suggested(stores["a"], "a")
-    assert stores["a"].set_status(of_a, "accepted")
-    row = store.suggestions().loc[of_a]
-    assert row["status_by"] == "a" and row["created"] < row["status_time"]
-    assert not store.set_status(of_a, "superseded", instead_of=["proposed"])
-    assert store.set_status(of_a, "failed", "too dark", "run") and store.set_status(of_a, "measured")
-    row = store.suggestions().loc[of_a]
-    assert row["raw_uid"] == "run" and "status_reason" not in store.container["suggestions", of_a].metadata
-    assert store.set_status(of_a, "rejected", "a bubble")
-    row = store.suggestions().loc[of_a]
-    assert (row["status"], row["status_by"], row["status_reason"]) == ("rejected", "person", "a bubble")
-
-
 def test_the_log_has_lines_of_the_agent_and_of_people(both, store):
     stores, _ = both
     stores["a"].log("of a", raw_uid="run-a")

@@ -189,7 +189,6 @@ def test_results_similar_to_a_result(store, record, analysis, campaign):
 def test_an_empty_store(store):
     assert len(store) == 0 and store.table(all=True).empty and store.embeddings().empty
     assert store.suggestions().empty and store.logbook().empty and store.newest_atlas() is None
-    assert {"status", "regime", "novelty_p"} <= set(store.table(all=True).columns)
     assert "0 results, 0 failed, 0 novel, no regimes yet" in repr(store)
 
 
@@ -211,11 +210,13 @@ def test_suggestions_and_their_status(store, ainerd):
     store.set_status(made.id, "measured", raw_uid="run")
     store.set_status(other, "rejected", reason="bubble")
     table = store.suggestions()
-    assert list(table.index) == [made.id, other]
-    assert table["status"].to_list() == ["measured", "rejected"]
+    assert table["status"].to_dict() == {made.id: "measured", other: "rejected"}
     assert table.loc[made.id, ["raw_uid", "terms.boundary", "sample_x"]].to_list() == ["run", 0.7, 4.0]
     assert table.loc[other, "status_reason"] == "bubble"
     assert list(ainerd["suggestions"].search(Key("terms.boundary") > 0.5)) == [made.id]
+    row = table.loc[other]
+    assert row["status_by"] == "person" and row["created"] < row["status_time"]
+    assert not store.set_status(other, "superseded", instead_of=["proposed"])
     with pytest.raises(KeyError, match="no suggestion 'nothing'"):
         store.set_status("nothing", "accepted")
     with pytest.raises(ValueError, match="proposed"):
