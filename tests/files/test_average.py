@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from ainerd_files import Average, read_curves
 from ainerd_files.commands import average
+from tests.files.map_files import bins_of_boost_corr, curves_of_boost_corr
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])
@@ -30,16 +31,10 @@ def curves(seed, factor=1.0):
 def write(path, g2, photons=0.5, lags=LAGS):
     """Write a file as boost_corr does."""
     with h5py.File(path, "w") as file:
-        group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
-        group["delay_list"], group["normalized_g2"] = lags[None], g2.T[: lags.size]
-        group["normalized_g2_err"] = np.full((lags.size, len(g2)), NOISE)
-        file["entry/instrument/detector_1/frame_time"] = FRAME_S
+        curves_of_boost_corr(file, lags, g2, np.full_like(g2, NOISE), FRAME_S)
+        bins_of_boost_corr(file, np.where(MAP > len(g2), 0, MAP), Q)
         file["xpcs/temporal_mean/scattering_2d"] = photons * np.ones((1, *MAP.shape))
         file["xpcs/spatial_mean/intensity_vs_time"] = np.ones((2, 4000))
-        bins["dynamic_roi_map"], bins["mask"] = np.where(MAP > len(g2), 0, MAP).astype("u4"), np.ones(MAP.shape, "u1")
-        bins["map_names"] = [b"q", b"phi"]
-        bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
-        bins["dynamic_index_mapping"] = [0, 1, 2]
 
 
 @pytest.fixture

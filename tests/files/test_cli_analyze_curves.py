@@ -1,9 +1,7 @@
 """`ainerd analyze` of g2 that others wrote.
 
-The files are written here as published for each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
-APS, boost_corr: the names in pyXpcsViewer, ``core/file_io/aps_8idi.py``, and ``t_el = delay_list * frame_time *
-stride_frame * avg_frame`` in ``core/xpcs_file.py``. pychx 4.4: ``Create_Report.py``, ``export_xpcs_results_to_h5``
-(``md`` and ``qval_dict`` are attributes of a dataset).
+The files are written here as published for each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions. pychx
+4.4: ``Create_Report.py``, ``export_xpcs_results_to_h5`` (``md`` and ``qval_dict`` are attributes of a dataset).
 """
 
 import re
@@ -16,6 +14,7 @@ from typer.testing import CliRunner
 
 from ainerd.cli import app
 from ainerd_files import FittedCurves, read_curves
+from tests.files.map_files import bins_of_boost_corr, curves_of_boost_corr
 
 LAGS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
 FRAME_S, TAU_S, Q = 0.02, np.array([0.6, 0.3, 0.15]), np.array([0.02, 0.04, 0.06])
@@ -41,17 +40,6 @@ def nexus(file, mode=None, keys=False):
     masks["dynamic_q_list"].attrs["units"] = "1/nm"
 
 
-def boost_corr(file):
-    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
-    group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = LAGS[None], G2.T, ERROR.T
-    group["config/stride_frame"], group["config/avg_frame"] = 1, 2
-    file["entry/instrument/detector_1/frame_time"] = FRAME_S / 2
-    bins["dynamic_roi_map"], bins["mask"] = MAP.astype("u4"), np.ones(MAP.shape, "u1")
-    bins["map_names"] = [b"q", b"phi"]
-    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
-    bins["dynamic_index_mapping"] = [0, 1, 2]
-
-
 def pychx(file):
     shot = np.full((1, 3), 5.0)  # lag 0
     file["g2"], file["g2_err"] = np.concatenate([shot, G2.T]), np.concatenate([shot, ERROR.T])
@@ -69,14 +57,14 @@ def gel(file):
     share, tau = np.linspace(0.25, 0.7, 27)[:, None], 60 / (q / 0.03)[:, None]
     g1 = share * np.exp(-((lags / tau) ** 0.7)) + (1 - share) * np.exp(-((lags / 5e6) ** 0.5))
     error = 1e-2 * (q / 0.03)[:, None] ** 2 / np.sqrt(np.maximum(lags / 8, 1))
-    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
-    group["delay_list"], group["normalized_g2_err"] = lags, error.T
-    group["normalized_g2"] = (1 + 0.135 * g1**2 + rng.normal(size=g1.shape) * error).T
-    file["entry/instrument/detector_1/frame_time"] = 2e-5
-    roi = np.repeat(np.arange(28), 10).reshape(28, 10)
-    bins["dynamic_roi_map"], bins["mask"], bins["map_names"] = roi, np.ones(roi.shape, "u1"), [b"q", b"phi"]
-    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = q / 10, [0.0]
-    bins["dynamic_index_mapping"] = np.arange(27)
+    g2 = 1 + 0.135 * g1**2 + rng.normal(size=g1.shape) * error
+    curves_of_boost_corr(file, lags, g2, error * np.ones_like(g2), 2e-5)
+    bins_of_boost_corr(file, np.repeat(np.arange(28), 10).reshape(28, 10), q)
+
+
+def boost_corr(file):
+    curves_of_boost_corr(file, LAGS, G2, ERROR, FRAME_S, averaged=2)
+    bins_of_boost_corr(file, MAP, Q)
 
 
 LAYOUTS = {

@@ -55,8 +55,6 @@ OF_NEXUS = [  # mode, half, origin, baseline
 CASES = {
     "boost_corr": (map_files.boost_corr, {}, PROCESSED),
     "boost_corr, c2_half": (map_files.boost_corr, {"prefix": "xpcs/twotime/c2_half"}, PROCESSED),
-    "8-ID": (map_files.old_8id, {}, PROCESSED),
-    "pychx": (map_files.pychx, {}, [1, 2, 3, 4]),
 } | {
     str(case): (map_files.nexus, dict(zip(("mode", "half", "origin", "baseline"), case, strict=True)), [1, 2, 3, 4])
     for case in OF_NEXUS
@@ -108,7 +106,7 @@ def test_maps_of_the_right_size_are_kept_as_they_are(tmp_path, maps):
     np.save(path, maps[:, :SIZE, :SIZE])
     with pytest.raises(ValueError, match="map 1 has 16 rows, at least 64 are needed"):
         read(path, frame_time_s=1.0)
-    with MapFile(write(tmp_path / "result.h5", map_files.pychx, maps)) as file:
+    with MapFile(write(tmp_path / "result.h5", map_files.nexus, maps)) as file:
         c2 = next(file.maps(T))
     off = ~np.eye(T, dtype=bool)
     off[DEAD] = off[:, DEAD] = False
@@ -225,18 +223,6 @@ def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monk
     np.testing.assert_allclose(file.partition.q, Q)
     np.testing.assert_array_equal(file.partition.roi_map, MAP)
     assert file.row_s == pytest.approx(FRAME_S) and not (tmp_path / "out.h5.part").exists()
-
-
-@pytest.mark.parametrize("averaged", [1, 2])
-def test_g2_that_cannot_be_used_is_named(maps, tmp_path, caplog, averaged):
-    """A file of 8-ID does not say whether its lags count frames or means of some."""
-    path = write(tmp_path / "a.h5", map_files.old_8id, maps)
-    with h5py.File(path, "a") as file:
-        file["exchange/tau"], file["exchange/norm-0-g2"] = np.arange(1, 20), np.ones((19, 4))
-        file["exchange/norm-0-stderr"], file["xpcs/avg_frames"] = np.full((19, 4), 0.01), averaged
-    with MapFile(path) as file:
-        assert (file.curves is None) is (averaged > 1)
-    assert ("its g2 is not used: xpcs/avg_frames is not 1" in caplog.text) is (averaged > 1)
 
 
 def test_analyze_shows_maps_and_g2_of_one_file(maps, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("part_of_bank")
 
 SMALL = TOML.with_name("small.toml")
 LAGS, TAUS = np.unique(np.geomspace(1, 600, 50).astype(int)), np.array([0.1, 0.2, 0.4, 0.8])
-G2 = 1 + 0.2 * np.exp(-2 * 0.02 * LAGS[:, None] / TAUS)  # (lags, bins)
+G2 = 1 + 0.2 * np.exp(-2 * FRAME_S * LAGS / TAUS[:, None])  # (bins, lags)
 READINGS = {"sample_x": "/entry/sample/position_x", "sample_y": "/entry/sample/position_y"}
 LATE_S = 0.6
 
@@ -127,9 +127,7 @@ def taken(tmp_path_factory, server, part_of_bank):
     map_files.write(paths["short"], map_files.boost_corr, map_files.correlations(map_files.movie()))
     shutil.copy(paths["short"], paths["both"])
     with h5py.File(paths["both"], "r+") as file:
-        group = file.create_group("xpcs/multitau")
-        group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = LAGS, G2, np.full_like(G2, 1e-3)
-        group["config/avg_frame"], group["config/stride_frame"] = 2, 1
+        map_files.curves_of_boost_corr(file, LAGS, G2, np.full_like(G2, 1e-3), FRAME_S, averaged=2)
     map_files.write(paths["long"], map_files.boost_corr, map_files.correlations(map_files.movie(n_frames=256)))
     process.take()
     return process.store, {name: process.store.search(file=f"{name}.hdf").index[0] for name in paths}, paths
@@ -199,7 +197,7 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
     (data / "garbage.hdf").write_bytes(b"no HDF5" * 100)
     (data / ".rsync-partial" / "partial.hdf").write_bytes(b"no HDF5" * 100)
     with h5py.File(data / "g2.hdf", "w") as file:
-        file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = LAGS, G2
+        map_files.curves_of_boost_corr(file, LAGS, G2, np.full_like(G2, 1e-3), FRAME_S)
     with h5py.File(write(data / "degrees.hdf", seed=1), "r+") as file:
         file["entry/sample/position_x"].attrs["units"] = "deg"
     write(pipeline.data / "night2" / "linked.hdf", seed=2)
@@ -261,7 +259,7 @@ def test_g2_of_the_file_is_fitted_for_the_bins_of_its_maps(taken):
     bins, result = store.rows(keys["both"], "bins"), store.table(all=True).loc[keys["both"]]
     processed = np.array(map_files.PROCESSED) - 1
     np.testing.assert_allclose(bins["tau_s"], TAUS[processed], rtol=0.02)
-    np.testing.assert_array_equal(store.array(keys["both"], "g2"), G2.T[processed])
+    np.testing.assert_array_equal(store.array(keys["both"], "g2"), G2[processed])
     fitted = FittedCurves.of(read_curves(paths["both"])).columns
     np.testing.assert_allclose(bins["tau_s_err"], fitted["tau_s_err"][processed], rtol=0.1)  # of three bins, not four
     assert result["g2_of"] == "the file" and result["tau_s"] == pytest.approx(0.4, rel=0.02)
