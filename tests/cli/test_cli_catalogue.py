@@ -15,14 +15,12 @@ import pytest
 from ainerd import __version__
 from ainerd.config import Settings
 from ainerd.processes import whereabouts
-from ainerd.results import AgentNode, ResultRecord, ResultStore
+from ainerd.results import AgentNode, ResultStore
 from ainerd.server import open_catalog
-from ainerd.technique import Analysis
-from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder
 from tests.cli import conftest
+from tests.results.conftest import make_analysis, make_record
 
-TAU_S = (0.05, 0.1, 0.2, 1.0)
 SETTINGS = """
 name = "here"
 [detector]
@@ -47,36 +45,16 @@ frames = ["frames"]
 
 @pytest.fixture(scope="module")
 def catalogue(place):
-    """A server with four runs of different relaxation times, their maps, and the keys of their results."""
+    """A server with four runs and their results, and the store with the keys of the results."""
     raw, ainerd = open_catalog(place.client())
-    store, encoder = ResultStore(ainerd), Encoder.load()
-    maps, keys = [], []
-    for i, tau_s in enumerate(TAU_S):
-        c2 = 1 + 0.2 * reduced_g1_squared(Dynamics(family="slow", tau_s=tau_s), 1.0, 256)[0]
-        maps.append(np.stack([c2, c2, c2]).astype(np.float32))
-        uid = f"{i}{i}{i}{i}-run"
-        raw.create_container(uid, metadata={"start": {"uid": uid, "time": 1.7e9 + i}})
-        record = ResultRecord(
-            raw_uid=uid,
-            scan_id=i,
-            run_time=1.7e9 + i,
-            technique="rheo_xpcs",
-            agent="ainerd",
-            parameters={"size": 256},
-            positions={"sample_x": float(i)},
-            units={"sample_x": "mm"},
-        )
-        analysis = Analysis(
-            embedding=encoder.encode_run(maps[i]),
-            novelty_p=0.5,
-            arrays={"c2": maps[i]},
-            tables={"bins": {"bin": np.arange(1, len(maps[i]) + 1)}},
-            model={"name": encoder.name, "sha256": encoder.sha256},
-            calibration={"id": "bank", "n": 9, "alpha": 0.05},
-        )
+    store, keys = ResultStore(ainerd), []
+    for i in range(4):
+        uid, time_ = f"{i}{i}{i}{i}-run", 1.7e9 + i
+        raw.create_container(uid, metadata={"start": {"uid": uid, "time": time_}})
+        record = make_record(raw_uid=uid, scan_id=i, run_time=time_, positions={"sample_x": float(i)})
         keys.append(store.begin(record))
-        store.complete(keys[i], analysis)
-    return place, maps, keys
+        store.complete(keys[i], make_analysis(seed=i, novelty_p=0.5))
+    return place, store, keys
 
 
 @pytest.fixture
@@ -95,7 +73,7 @@ def run(catalogue, monkeypatch):
 
 
 def test_a_followed_log_has_each_line_once(run, catalogue, monkeypatch):
-    store = ResultStore(catalogue[0].client()["ainerd"])
+    _, store, _ = catalogue
     store.log("first line")
     waits = []
 
@@ -112,11 +90,11 @@ def test_a_followed_log_has_each_line_once(run, catalogue, monkeypatch):
 
 
 def test_a_result_is_exported_by_the_first_characters_of_its_key(run, catalogue, tmp_path):
-    _, maps, keys = catalogue
+    _, store, keys = catalogue
     done = run("export", keys[1][:8], tmp_path / "one.nxs")
     assert done.exit_code == 0 and str(tmp_path / "one.nxs") in done.output, done.output
     with h5py.File(tmp_path / "one.nxs") as file:
-        np.testing.assert_array_equal(file["entry/twotime/two_time_corr_func"], maps[1])
+        np.testing.assert_array_equal(file["entry/twotime/two_time_corr_func"], store.array(keys[1], "c2"))
 
 
 def test_the_table_is_exported(run, tmp_path):
@@ -219,9 +197,8 @@ def test_bad_input_is_one_line(said, tmp_path, arguments, message):
 
 
 def test_the_log_is_printed_newest_last(run, catalogue):
-    server, _, _ = catalogue
+    _, store, _ = catalogue
     assert "the log is empty" in run("log").output
-    store = ResultStore(server.client()["ainerd"])
     for text in ("one", "two", "\x1b[2Jthree\n2026-11-30 12:00:00  Ann rejected\u2028all \u202ella"):
         store.log(text)
     lines = run("log", "-n", 2).output.splitlines()

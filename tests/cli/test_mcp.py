@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from mcp import Client, StdioServerParameters
 
-from ainerd.results import AgentNode, ResultRecord, ResultStore
+from ainerd.results import AgentNode, ResultStore
 from ainerd.server import open_catalog
-from ainerd.technique import Analysis
 from ainerd_mcp.answers import TOOLS, serving
+from tests.results.conftest import make_analysis, make_record
 
 
 def ask(server, *questions):
@@ -36,18 +36,11 @@ def catalogue(server):
     _, ainerd = open_catalog(client)
     own, keys = ResultStore(ainerd, agent="toy"), []
     for i, p in enumerate([0.4, 0.01, None]):
-        record = ResultRecord(
-            raw_uid=str(uuid.uuid4()), scan_id=i, run_time=1.7e9 + i, technique="toy", agent="toy", parameters={"a": 1},
-            positions={"x": float(i)}, units={"x": "mm"},
-        )  # fmt: skip
-        own.begin(record)
-        analysis = Analysis(
-            embedding=np.float32([i, 0]), novelty_p=p, arrays={}, units={"tau_s": "s"}, model={},
-            summary={"tau_s": 1.0 + i, "tau_s_err": 0.3} | ({} if p else {"no_claim": "too few counts"}),
-            calibration={"id": "bank", "n": 99, "alpha": 0.05},
-        )  # fmt: skip
-        own.complete(record.key, analysis, regime=0)
-        keys.append(record.key)
+        fields = {"technique": "toy", "agent": "toy", "positions": {"x": float(i)}, "units": {"x": "mm"}}
+        keys.append(own.begin(make_record(scan_id=i, run_time=1.7e9 + i, **fields)))
+        analysis = make_analysis(novelty_p=p, embedding=[i, 0], tau_s=1.0 + i, only=["tau"])
+        summary = {"tau_s_err": 0.3} | ({} if p else {"no_claim": "too few counts"})
+        own.complete(keys[i], analysis, regime=0, summary=summary)
     own.log("hello", result=keys[1])
     AgentNode(ainerd, "toy").open()
     AgentNode(ainerd, "toy").write_state(

@@ -1,9 +1,6 @@
 """Mistakes in a TOML, on the command line and in Python: the messages, before anything starts."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -105,22 +102,3 @@ def test_on_the_command_line(said, tmp_path, monkeypatch, arguments, message):
     monkeypatch.delattr(ainerd.server.EmbeddedServer, "start")  # none may be started
     (tmp_path / "agent.toml").write_text(SMALL.read_text())
     assert message in said(*arguments.split())
-
-
-def test_simple_mistakes_import_little(tmp_path):
-    (tmp_path / "wrong.toml").write_text(SMALL.read_text().replace("smallest_feature", "smalest_feature"))
-    lines = ["replay", "report r.pdf", "log", "watch --config wrong.toml", "check wrong.toml", "status"]
-    code = f"""
-import sys
-from ainerd.cli import main
-for line in {lines}:
-    sys.argv = ["ainerd", *line.split()]
-    try:
-        main()
-    except SystemExit as ended:
-        print(line, ended.code, *(name for name in ("pandas", "tiled", "bluesky", "numba") if name in sys.modules))
-"""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AINERD_")}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
-    said = [line for line in done.stdout.splitlines() if line.startswith(tuple(lines))]
-    assert said == [f"{line} {1 if line.startswith('check') else 2}" for line in lines], done.stdout + done.stderr

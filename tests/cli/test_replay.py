@@ -160,32 +160,6 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
     np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
 
 
-def test_the_jobs_of_slurm_are_workers(tmp_path, monkeypatch):
-    """`sbatch` is a script here, which starts the job at once."""
-    for name, does in {
-        "sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"',
-        "scancel": "true",
-    }.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    given, code = [], (SLURM / "workers.py").read_text()
-    for of_the_page, here in {
-        'cores=16, processes=16, memory="64GB"': 'cores=1, processes=1, memory="2GB"',
-        "source ~/ainerd.env": "true",
-        "jobs=4": "jobs=1",
-    }.items():
-        assert of_the_page in code
-        code = code.replace(of_the_page, here)
-
-    def use(text):
-        address = text.split()[1]
-        given.extend((name, future.result()) for name, future in completed(address, eval, ["1 + 1"]))
-
-    exec(code, {"input": use})
-    assert given == [("1 + 1", 2)]
-
-
 def test_an_address_without_a_scheduler_is_refused():
     with pytest.raises(ValueError, match="no Dask scheduler answers at 'processes'"), mapping("processes"):
         pass

@@ -25,6 +25,7 @@ from ainerd.results import ResultStore, explain, export
 from ainerd.server import open_catalog
 from ainerd.views import report_html
 from ainerd_files import FittedCurves, MapFile, ResultFile, ResultFiles, read_curves
+from tests.cli.conftest import Site
 from tests.containers import new_container
 from tests.files import map_files
 from tests.files.map_files import FRAME_S, T
@@ -333,14 +334,11 @@ def test_the_script_for_8_id_reads_what_boost_corr_wrote(pipeline):
     takes = f'test "$1 $2 $3 $4 $5 $6 $7 $9" = "-r /raw/{name}.h5 -q qmap.hdf -t Both -o -w"'
     program(programs / "boost_corr_bin", f"set -e\n{takes}\ncp '{pipeline.folder}/made/'* \"$8\"\n")
     program(programs / "ainerd", f"exec '{sys.executable}' -c 'from ainerd.cli import main; main()' \"$@\"\n")
-    installed = pipeline.folder / "site" / "results-1.0.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: results\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text("[ainerd.sources]\nresults = ainerd_files:ResultFiles\n")
+    Site(pipeline.folder / "bin").install("results", {}, sources="ainerd_files:ResultFiles")
     storage = pipeline.settings.storage
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join([str(installed.parent), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(programs), *sys.path]),
         "AINERD_STORAGE__URI": pipeline.client.uri,
         "AINERD_STORAGE__API_KEY": str(pipeline.client.context.api_key),
         "AINERD_STORAGE__DIRECTORY": str(storage.directory),

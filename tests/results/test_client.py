@@ -9,6 +9,7 @@ from IPython.core.formatters import DisplayFormatter
 from ainerd.results import AinerdResult, explain, export
 from ainerd.technique import panels
 from ainerd.words import SINCE
+from tests.cli.conftest import Site
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +96,7 @@ def export(store, key, path):
 @pytest.fixture
 def toy_panels(tmp_path, monkeypatch):
     """Panels of a technique ``toy``, installed like a package."""
-    (tmp_path / "toy_panels.py").write_text(TOY)
-    info = tmp_path / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[ainerd.panels]\ntoy = toy_panels\n[ainerd.exports]\ntoy = toy_panels:export\n"
-    )
+    Site(tmp_path).install("toy", {"toy_panels": TOY}, panels="toy_panels", exports="toy_panels:export")
     monkeypatch.syspath_prepend(tmp_path)
     panels.cache_clear()
     yield

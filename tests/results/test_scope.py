@@ -47,15 +47,6 @@ def test_an_analyst_compares_only_results_of_one_agent_and_digest(both, store):
     assert store.similar(keys["a"]).empty
 
 
-def test_superseded_by_names_results_out_of_the_scope(both, store, record, analysis):
-    stores, keys = both
-    old = store.record(keys["a"])
-    newer = record(agent="a", raw_uid=old.raw_uid, parameters=COARSE)
-    stores["a"].complete(stores["a"].begin(newer), analysis(only=["tau"]))
-    assert stores["a"].table(all=True)["superseded_by"].to_dict() == {keys["a"]: newer.key}
-    assert stores["b"].table(all=True)["superseded_by"].isna().all()
-
-
 def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd):
     stores, keys = both
     for name, n in (("a", 1), ("b", 2), ("c", 3), ("a", 4)):
@@ -68,12 +59,6 @@ def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd)
     assert store.newest_atlas().version == 4
     assert store.newest_atlas().labels == store.current_labels() == {keys["a"]: 4, keys["b"]: 2, keys["c"]: 3}
     assert store.table(all=True)["regime"].tolist() == [4, 2, 3]
-
-
-def test_before_its_first_atlas_an_agent_has_the_labels_of_the_newest(both, store):
-    stores, keys = both
-    store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 7}))
-    assert stores["a"].newest_atlas() is None and stores["a"].table(all=True)["regime"].tolist() == [7]
 
 
 def test_suggestions_are_the_agents_own(both, store):
