@@ -11,6 +11,7 @@ from ainerd_xpcs.technique import RheoXPCSSettings, settings_with_parts
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*/*.toml") if ".instrument" not in path.suffixes)
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
+BOUNDS = "[steering.bounds]\nx = [0.0, 1.0]"
 
 
 def refused(path):
@@ -92,6 +93,16 @@ def test_documents_for_one_server_are_not_in_the_folder_of_another(marble, envir
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
+        ("sample_x = [0.0, 10.0]", "sample_x = [10, 0]", "sample_x needs two limits, the lower one first, got [10, 0]"),
+        ("sample_x = [0.0, 10.0]\nsample_y = [0.0, 10.0]", "", "steering.bounds: Dictionary should have at least 1 it"),
+        ("smallest_feature = 1.0", "smallest_feature = 300", "smallest_feature = 300 is wider than the bounds (10)"),
+        ("smallest_feature = 1.0", 'smallest_feature = "1 mm"', "got '1 mm'"),
+        ('sample_x = "mm"', 'sampel_x = "mm"', "units.sampel_x: nothing has that name, did you mean 'sample_x'?"),
+        ('stress = "rh', 'shear_rate = "rh', "recorded: series.shear_rate is also in readings, rename one of them"),
+        ("[storage]", '[storage]\nuri = "localhost:8000"', "not an address, did you mean 'http://localhost:8000'?"),
+        ("sample_x = [0.0, 10.0]", "sample_x = [-1e308, 1e308]", "sample_x is limited to ±1e+09"),
+        ("late_s = 0.5", "late_s = 1e6", "storage.late_s: Input should be less than or equal to 86400"),
+        ('["../../output/small/frames"]', '["/"]', "storage.frames: / would let a run read every file of this machine"),
         ("distance_m = 6.0", "distance_m = -6.0", "rheo_xpcs.partition.distance_m: Input should be greater than"),
         ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),
         ('encoder = "run"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),
@@ -119,6 +130,8 @@ def test_problems_name_the_key(tmp_path, before, after, message):
         ("[marble]", "[rheo_xpcs]", "technique is 'marble', remove the section or write technique = 'rheo_xpcs'"),
         ("width = 3", "width = 13", "technique marble: KeyError: 'no such key'"),
         ('technique = "marble"', 'technique = "nobodys"\n[nobodys]', "'nobodys'"),
+        (BOUNDS, "[steering.knobs.T]\nvalues = [300]", "steering.knobs.T: values needs two or more, got [300.0]"),
+        (BOUNDS, "[steering.knobs.T]\nspede = 1\nrange = [0, 1]", "steering.knobs.T.spede: unknown key, did you mean"),
     ],
 )
 def test_another_techniques_settings_too(marble, before, after, message):

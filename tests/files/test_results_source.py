@@ -160,10 +160,6 @@ def test_a_file_becomes_a_point_a_regime_and_a_next_position(pipeline):
     # its bins are not those of the settings
     data = pipeline.store[record.key].to_xarray()
     assert data["c2"].sizes["roi"] == 3 and "q" not in data.coords
-    with h5py.File(export(pipeline.store, record.key, pipeline.folder / "exported.nxs")) as file:
-        assert "masks" not in file["entry/instrument"]
-        np.testing.assert_allclose(file["entry/provenance/bins/q"], [0.02, 0.06, 0.08])
-        np.testing.assert_array_equal(file["entry/provenance/bins/bin"], map_files.PROCESSED)
 
 
 def test_a_file_that_grows_or_is_written_again(pipeline):
