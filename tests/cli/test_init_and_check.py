@@ -157,17 +157,6 @@ def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble):
     assert "samx" in (pebble / "s" / "90_ainerd.py").read_text()
 
 
-def test_problems_come_with_remedies(pebble):
-    done = init("--set", "pebble.width=-1", "--set", "pebble.wide=2")
-    assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
-    init("--force", "--set", "pebble.width=-1")
-    findings = json.loads(run("check", "here/agent.toml", "--json").stdout)
-    assert [f["remedy"] for f in findings if not f["ok"]] == ["make it wider"]
-    assert {"storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in findings}
-    assert run("check", "nowhere.toml").exit_code == 1
-    assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
-
-
 def test_a_technique_without_template_and_sketch(marble, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("init", "m.toml", "--technique", "marble").exit_code == 0
@@ -196,6 +185,7 @@ def test_the_mean_frame_of_a_file_is_drawn(pebble):
     np.save("spoilt.npy", frames[:10])
     good = np.delete(frames[:10], (4, 5), axis=0).mean(axis=0)
     assert np.allclose(picture("spoilt.npy")[0], np.where(good < 0, np.nan, good), equal_nan=True)
+    assert "--draw" in str(run("check", "here/agent.toml", "--frame", "f.h5").exception)
     np.save("narrow.npy", np.ones((4, 5)))
     (pebble / "text.h5").write_text("text")
     for path, arguments, message in (

@@ -162,17 +162,6 @@ def test_the_written_files_measure_in_an_instrument_of_bits(environment, tmp_pat
     assert done.returncode == 0 and "measured" in done.stdout, done.stdout + done.stderr
 
 
-def test_settings_that_exist_are_kept(tmp_path):
-    init(tmp_path, "ophyd", tmp_path / "first")
-    toml = tmp_path / "agent.toml"
-    toml.write_text(toml.read_text() + "# of a person\n")
-    before = toml.read_text()
-    done = run("init", toml, "--startup", tmp_path / "again")
-    assert done.exit_code == 0 and toml.read_text() == before
-    first, again = (tmp_path / name / "90_ainerd.py" for name in ("first", "again"))
-    assert again.read_text() == first.read_text()
-
-
 def test_a_session_without_the_devices_gets_their_names(tmp_path):
     init(tmp_path, "ophyd", tmp_path / "startup")
     written = (tmp_path / "startup" / "90_ainerd.py").read_text()

@@ -71,13 +71,6 @@ def test_a_file_that_is_missing_is_named(master, tmp_path):
         find_movie(master, "entry/data/data")
 
 
-def test_frames_of_several_sizes_are_refused(tmp_path):
-    with h5py.File(tmp_path / "scan.h5", "w") as file:
-        file["entry/data/data_1"], file["entry/data/data_2"] = FRAMES, FRAMES[:, :3]
-    with pytest.raises(ValueError, match=r"differ in size \(entry/data/data_1 6 × 8, entry/data/data_2 3 × 8\)"):
-        find_movie(tmp_path / "scan.h5", "entry/data/data")
-
-
 def test_a_link_that_leads_elsewhere_is_not_read(master, tmp_path):
     folder = tmp_path / "there"
     folder.mkdir()
