@@ -1,5 +1,7 @@
 """Results as NeXus files, tables and xarray datasets."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import openpyxl
@@ -8,9 +10,9 @@ import pytest
 import xarray as xr
 
 from ainerd.results import ConfigurationRecord, export
-from ainerd.technique import Analysis
 from ainerd_files import MapFile, read_curves
 from ainerd_xpcs.numerics import Partition, g2_from_two_time
+from tests.results.conftest import make_analysis
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +89,10 @@ def test_bins_keep_their_numbers(has_masks, store, record, tmp_path):
     arrays = {name: getattr(partition, name) for name in ("roi_map", "static_map", "q", "phi")}
     store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS), arrays, {})
     c2 = np.random.default_rng(0).normal(1.2, 0.01, (3, 64, 64))
-    analysis = Analysis(
-        embedding=np.zeros(2, np.float32), novelty_p=None,
-        arrays={"c2": (c2 + c2.transpose(0, 2, 1)) / 2, "g2": np.full((3, 5), 1.2), "tau": 0.1 * np.arange(1, 6)},
-        tables={"bins": {"bin": partition.numbers}}, summary={} if has_masks else {"bins_of": "the file"},
-    )  # fmt: skip
+    arrays = {"c2": (c2 + c2.transpose(0, 2, 1)) / 2, "g2": np.full((3, 5), 1.2), "tau": 0.1 * np.arange(1, 6)}
+    summary = {} if has_masks else {"bins_of": "the file"}
+    tables = {"bins": {"bin": partition.numbers}}
+    analysis = replace(make_analysis(novelty_p=None), arrays=arrays, dims={}, tables=tables, summary=summary)
     key = store.begin(record(parameters=PARAMETERS))
     store.complete(key, analysis, n_frames=640, frame_time_s=0.1)
     path = export(store, key, tmp_path / "result.nxs")
@@ -164,32 +165,16 @@ def test_a_result_and_a_store_export_themselves(night, tmp_path):
 
 
 PARAMETERS = {"size": 6}
-DIMS = {
-    "c2": ("roi", "t1", "t2"),
-    "denoised": ("roi", "t1", "t2"),
-    "g2": ("roi", "tau"),
-    "tau": ("tau",),
-    "clock": ("clock_time",),
-    "clock_time": ("clock_time",),
-}
-SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4), "g2": (3, 5), "clock": (5,)}
+DIMS = {"c2": ("roi", "t1", "t2"), "denoised": ("roi", "t1", "t2"), "g2": ("roi", "tau"), "tau": ("tau",)}
+SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4)}
 
 
 def measured(store, record, scan_id, n_tau=5):
     rng = np.random.default_rng(scan_id)
     arrays = {name: rng.random(shape) for name, shape in SHAPES.items()}
-    arrays |= {"tau": 0.1 * np.arange(1, n_tau + 1), "clock_time": np.arange(5.0)}
-    arrays |= {name: array[..., :n_tau] for name, array in arrays.items() if DIMS[name][-1] == "tau"}
-    analysis = Analysis(
-        embedding=np.zeros(2, np.float32),
-        novelty_p=0.2,
-        arrays=arrays,
-        dims=DIMS,
-        tables={"bins": {"q": np.arange(3.0), "what": np.array(["a", "b", "c"])}},
-        summary={"tau_s": 1.5},
-        units={"tau": "s", "clock_time": "s", "tau_s": "s", "q": "1/nm"},
-        calibration={"id": "bank", "n": 9, "alpha": 0.05},
-    )
+    arrays |= {"tau": 0.1 * np.arange(1, n_tau + 1), "g2": rng.random((3, n_tau))}
+    tables, units = {"bins": {"q": np.arange(3.0), "what": np.array(["a", "b", "c"])}}, {"tau": "s", "q": "1/nm"}
+    analysis = replace(make_analysis(tau_s=1.5), arrays=arrays, dims=DIMS, tables=tables, units=units)
     key = store.begin(record(scan_id=scan_id, raw_uid=str(scan_id), run_time=float(scan_id), parameters=PARAMETERS))
     store.complete(key, analysis, series={"stress": ([0.0, 1.0], [2.0, 3.0])}, n_frames=120, frame_time_s=0.1)
     return key
@@ -202,12 +187,12 @@ def test_a_result_has_its_coordinates(store, record):
     store.add_configuration(configuration, of_bins, {"q": ("roi",)})
     data = store[1].to_xarray()
     assert data["roi"].values.tolist() == [2, 5, 9] and data["phi"].values.tolist() == [10, 30, 50]
-    assert {"roi", "q", "phi", "t1", "t2", "tau", "clock_time"} <= set(data.coords)
-    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "clock_time", "stress")}
-    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "clock_time": "s", "stress": "Pa"}
+    assert {"roi", "q", "phi", "t1", "t2", "tau"} <= set(data.coords)
+    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "stress")}
+    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "stress": "Pa"}
     np.testing.assert_allclose(data["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
     np.testing.assert_allclose(data["t1_denoised"], [1.5, 4.5, 7.5, 10.5])
-    for name in SHAPES:
+    for name in (*SHAPES, "g2"):
         np.testing.assert_array_equal(data[name], store.array(key, name))
     assert data["bins_what"].values.tolist() == ["a", "b", "c"] and data["stress"].values.tolist() == [2.0, 3.0]
     assert data.attrs["scan_id"] == 1 and data.attrs["tau_s"] == 1.5 and data.attrs["sample_x"] == 1.0
@@ -225,7 +210,7 @@ def test_all_results_in_one_dataset(store, record, tmp_path):
     assert data["result"].values.tolist() == keys and data["sample_x"].attrs["units"] == "mm"
     assert data["c2"].dims == ("result", "roi", "t1", "t2") and data["g2"].sizes["tau"] == 5
     np.testing.assert_array_equal(data["g2"][1, :, :4], store.array(keys[1], "g2"))
-    assert np.isnan(data["g2"][1, :, 4]).all() and data["novelty_p"].values.tolist() == [0.2, 0.2]
+    assert np.isnan(data["g2"][1, :, 4]).all() and data["novelty_p"].values.tolist() == [0.4, 0.4]
     data.to_netcdf(tmp_path / "all.nc")
     with xr.open_dataset(tmp_path / "all.nc") as again:
         assert again["status"].values.tolist() == ["complete"] * 2 and again["c2"].equals(data["c2"])

@@ -124,66 +124,75 @@ def test_no_claim_is_neither_novel_nor_not(store, ainerd, record, analysis):
     assert store.status(key) == "computing"
 
 
-@pytest.fixture
-def campaign(store, record, analysis):
-    """Six runs along x, the third novel, the fifth failed, the sixth under way; an atlas of the first two."""
-    keys = []
-    for i, x in enumerate([0.5, 2.5, 11.0, -4.0, 3.5, 3.0]):
-        begun = record(scan_id=i, run_time=1.7e9 - i, positions={"sample_x": x, "sample_y": 2.0})
-        keys.append(store.begin(begun))
-        if i < 4:
-            p = 0.02 if i == 2 else 0.2 * (i + 1)
-            store.complete(keys[i], analysis(novelty_p=p, embedding=[x, 0.0], only=["c2"]), regime=i % 2)
-    store.fail(keys[4], "no frames: shutter-closed")
-    store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels={keys[0]: 1, keys[1]: 0}))
-    return keys
-
-
-def test_the_table_is_by_time_and_has_the_labels_of_the_newest_atlas(store, campaign):
+def test_the_table_is_by_time_and_has_the_labels_of_the_newest_atlas(night):
+    _, store, keys = night
     table = store.table(all=True)
-    assert list(table.index) == campaign[::-1]
-    assert table.loc[campaign[:4], "regime"].to_list() == [1, 0, 0, 1]
-    assert table.loc[campaign[:4], "regime_then"].to_list() == [0, 1, 0, 1]
-    assert table.loc[campaign[4:], "regime"].isna().all()
+    assert list(table.index) == [keys[0], keys[8], *keys[1:8], *keys[9:]]
+    assert table.loc[keys[:9], "regime"].to_list() == [0, 1, 2, 1, 1, pd.NA, pd.NA, 0, 0]
+    assert table.loc[keys[:5], "regime_then"].to_list() == [0, 1, 0, 1, 0]
     assert str(table["run_time"].dtype) == "datetime64[ns, UTC]"
-    assert table.loc[campaign[0], "run_time"].timestamp() == 1.7e9
-    assert list(store.table("failed").index) == [campaign[4]]
-    assert "2 regimes (it may be 1 to 3)" in repr(store)
-    assert "5 results, 1 failed, 1 novel" in repr(store)
+    assert table.loc[keys[0], "run_time"].timestamp() == store.record(keys[0]).run_time
+    assert list(store.table("failed").index) == [keys[5], keys[12]]
+    assert repr(store).startswith("12 results, 2 failed, 1 novel, 3 regimes (it may be 1 to 3)")
 
 
-def test_search(store, campaign):
-    def keys_of(**query):
-        return sorted(campaign.index(key) for key in store.search(**query).index)
+def test_search(night):
+    _, store, keys = night
 
-    assert keys_of(novel=True) == [2]
-    assert keys_of(novel=False) == [0, 1, 3]
-    assert keys_of(regime=0) == [1, 2]
-    assert keys_of(regime=0, novel=False) == [1]
-    assert keys_of(sample_x=(2.5, 3.5)) == [1, 4, 5]
-    assert keys_of(sample_x=(None, 0.5), status="complete") == [0, 3]
-    assert keys_of(sample_x=3) == [5]
-    assert keys_of(text="frames, SHUTTER closed") == [4]
-    assert keys_of(text="shutter opened") == keys_of(text="n_frames") == []
-    assert keys_of(technique=("q", "s")) == [0, 1, 2, 3, 4, 5] and keys_of(technique=("s", None)) == []
-    assert keys_of(**{"model.name": "encoder"}) == [0, 1, 2, 3]
-    assert keys_of(scan_id=3) == [3]
+    def numbers_of(**query):
+        return sorted(keys.index(key) for key in store.search(**query).index)
+
+    assert numbers_of(novel=True) == numbers_of(scan_id=3) == [3]
+    assert numbers_of(novel=False) == [0, 1, 2, 4, 8, 9, 10, 11]
+    assert numbers_of(regime=0) == [0, 7, 8] and numbers_of(regime=0, novel=False) == [0, 8]
+    assert numbers_of(sample_x=(2.5, 3.75)) == [2, 3] and numbers_of(sample_x=5) == [4]
+    assert numbers_of(sample_x=(None, 0.5), status="complete") == [0, 8]
+    assert numbers_of(text="photons, SHUTTER open") == [5] and numbers_of(text="bubble") == [4, 10]
+    assert numbers_of(text="shutter opened") == numbers_of(text="n_frames") == []
+    assert numbers_of(technique=("q", "s")) == [*range(13)] and numbers_of(technique=("s", None)) == []
+    assert numbers_of(**{"model.name": "encoder"}) == [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]
 
 
-def test_results_similar_to_a_result(store, record, analysis, campaign):
-    other = put(store, record(parameters={"size": 128}), analysis(embedding=[0.5, 0.0]))  # not comparable
-    near = store.similar(campaign[0], n=2)
-    assert list(near.index) == [campaign[1], campaign[3]]
-    scan = int(store.table(all=True)["scan_id"][campaign[0]])
-    assert list(store.similar(scan, n=2).index) == list(near.index)
-    np.testing.assert_allclose(near["distance"], [2.0, 4.5])
-    assert other not in store.embeddings(record().digest).index
-    points = store.embeddings(record().digest)
-    assert list(points.index) == campaign[3::-1]
-    np.testing.assert_array_equal(points, np.float32([[-4, 0], [11, 0], [2.5, 0], [0.5, 0]]))
-    assert list(store.embeddings().index) == [other]  # without a run_time it counts as the newest
+def test_results_similar_to_a_result(night):
+    _, store, keys = night
+    near = store.similar(keys[3], n=2)
+    assert list(near.index) == list(store.similar(3, n=2).index) == [keys[2], keys[4]]
+    np.testing.assert_allclose(near["distance"], [1.640625, 1.796875])
+    assert store.similar(keys[8]).empty  # of other parameters, not comparable
+    points = store.embeddings(store.record(keys[0]).digest)
+    assert list(points.index) == [keys[i] for i in (0, 1, 2, 3, 4, 7, 9, 10, 11)]
+    np.testing.assert_array_equal(points[1:3], np.float32([[1.328125, 0], [2.8125, 0]]))
+    assert store.embeddings().equals(points)  # of the newest
     with pytest.raises(KeyError, match="no complete result"):
-        store.similar(campaign[4])
+        store.similar(keys[5])
+
+
+ANALYST = """
+import json, sys
+from tiled.client import from_uri
+from tiled.queries import Key
+uri, api_key = json.loads(sys.stdin.read())
+client = from_uri(uri, api_key=api_key)
+results = client["night/ainerd/results"]
+novel = results.search(Key("novel") == True).search(Key("novelty_p") <= 0.05)
+assert [node.metadata["sample_x"] for node in novel.values()] == [3.75]
+assert results.search(Key("scan_id") == 2).values().first()["c2"].read().shape == (18, 16, 16)
+times = [node.metadata["run_time"] for node in results.sort(("run_time", 1)).values()]
+assert len(times) == 13 and times == sorted(times)
+assert not [name for name in sys.modules if name.startswith("ainerd")]
+client.context.http_client.close()
+"""
+
+
+@pytest.mark.usefixtures("night")
+def test_an_analyst_needs_only_tiled(server, tmp_path):
+    for package in Path(sysconfig.get_path("purelib")).iterdir():  # an environment without us
+        if not package.name.startswith(("ainerd", "__editable__")):
+            (tmp_path / package.name).symlink_to(package)
+    command, paths = [sys.executable, "-S", "-c", ANALYST], {"PYTHONPATH": str(tmp_path), "PATH": ""}
+    given = json.dumps([server.uri, server.api_key])
+    ran = subprocess.run(command, input=given, capture_output=True, text=True, env=paths)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_an_empty_store(store):
@@ -221,33 +230,6 @@ def test_suggestions_and_their_status(store, ainerd):
         store.set_status("nothing", "accepted")
     with pytest.raises(ValueError, match="proposed"):
         store.set_status(other, "forgotten")
-
-
-ANALYST = """
-import json, sys
-from tiled.client import from_uri
-from tiled.queries import Key
-uri, api_key, path = json.loads(sys.stdin.read())
-client = from_uri(uri, api_key=api_key)
-results = client[path]["results"]
-novel = results.search(Key("novel") == True)
-assert [node.metadata["sample_x"] for node in novel.search(Key("novelty_p") <= 0.05).values()] == [11.0]
-assert [node["c2"].read().shape for node in novel.values()] == [(18, 16, 16)]
-times = [node.metadata["run_time"] for node in results.sort(("run_time", 1)).values()]
-assert len(times) == 6 and times == sorted(times)
-assert not [name for name in sys.modules if name.startswith("ainerd")]
-client.context.http_client.close()
-"""
-
-
-def test_an_analyst_needs_only_tiled(server, ainerd, campaign, tmp_path):
-    for package in Path(sysconfig.get_path("purelib")).iterdir():  # an environment without us
-        if not package.name.startswith(("ainerd", "__editable__")):
-            (tmp_path / package.name).symlink_to(package)
-    given = json.dumps([server.uri, server.api_key, "/".join(ainerd.path_parts)])
-    command, paths = [sys.executable, "-S", "-c", ANALYST], {"PYTHONPATH": str(tmp_path), "PATH": ""}
-    ran = subprocess.run(command, input=given, capture_output=True, text=True, env=paths)
-    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_next_suggestion_is_the_newest_that_is_open(store):
