@@ -34,7 +34,8 @@ def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, num
     assert store.table()["x"].sort_values().to_list() == sorted(NUMBERS)
 
 
-def test_a_condition_that_cannot_hold_is_refused(store, shift):
+def test_a_condition_that_cannot_hold_is_refused(night):
+    _, store, _ = night
     for message, conditions in {
         "sample_x is a number, got '2 mm'": {"sample_x": (None, "2 mm")},
         "technique is a text, got 4": {"technique": 4},
@@ -67,7 +68,8 @@ def test_tables_have_the_units_of_their_columns(night):
     assert {*store[keys[0]].to_xarray("tau").coords} <= {"tau"}
 
 
-def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
+def test_an_unknown_name_is_refused_with_similar_ones(night):
+    _, store, _ = night
     assert store.search(no_claim="few counts").empty  # another result may have it
     assert store.search(cycle="4").empty  # no run has it, another one may
     with pytest.raises(ValueError, match=r"no result has 'sampel_x': did you mean sample_x"):
