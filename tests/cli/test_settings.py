@@ -29,12 +29,6 @@ def test_the_settings_of_each_profile_are_read(path):
     assert settings_with_parts()(**settings.section).partition.n_phi in (6, 8, 12, 18)
 
 
-def test_another_technique_has_its_own_section(marble):
-    settings = Settings.load(marble)
-    assert (settings.technique, settings.section) == ("marble", {"width": 3})
-    assert build_technique(settings).settings.width == 3
-
-
 @pytest.fixture
 def environment(monkeypatch):
     """Set variables, whose names begin with ``AINERD_``."""

@@ -9,7 +9,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd_files import Average, read_curves
 from ainerd_files.commands import average
 from tests.files.map_files import bins_of_boost_corr, curves_of_boost_corr
 
@@ -70,20 +69,6 @@ def test_files_are_averaged_and_fitted(run):
     refused, why = run("r0.hdf", "r1.hdf")
     assert refused.exit_code == 1 and "average.h5 exists: give another name, or --force" in why
     assert "an average needs two repeats or more, got 1" in run("r0.hdf")[1]
-
-
-def test_no_panel_is_empty_and_no_legend_covers_tau_over_q(tmp_path):
-    names = [tmp_path / f"r{i}.hdf" for i in range(3)]
-    for i, name in enumerate(names):
-        write(name, curves(i), photons=0.0)
-    figure = Average.of([read_curves(name) for name in names], [name.name for name in names]).plot()
-    shown = [axes for axes in figure.axes if axes.axison]
-    assert all(axes.has_data() for axes in shown)
-    assert "intensity / median" not in [axes.get_ylabel() for axes in shown]
-    figure.draw_without_rendering()  # places the legend
-    (beside,) = (part.legends[0] for part in figure.subfigs if part.legends)
-    (over_q,) = (axes for axes in shown if axes.get_ylabel() == "τ (s)")
-    assert beside.get_window_extent().y0 >= over_q.get_window_extent().y1
 
 
 def test_damage_by_the_beam_is_found(run):

@@ -272,15 +272,14 @@ def test_maps_without_noise_have_the_reason(taken):
     assert np.isnan(store.array(keys["short"], "g2_err")).all()
 
 
-@pytest.mark.parametrize("name", ["short", "both"])
-def test_what_one_command_writes_the_others_read(taken, name, tmp_path):
-    store, keys, _ = taken
+def test_what_one_command_writes_the_others_read(taken, tmp_path):
+    store, key = taken[0], taken[1]["both"]
     nexus, own, mean = (tmp_path / file for file in ("exported.nxs", "own.h5", "mean.h5"))
-    export(store, keys[name], nexus)
+    export(store, key, nexus)
     for command in (["analyze", nexus, "--out", own], ["average", nexus, own, "--out", mean]):
         done = CliRunner().invoke(app, [*map(str, command)])
         assert done.exit_code == 0 and "…" not in done.output, (done.output, done.exception)
-    given, (result,) = store.rows(keys[name], "bins"), store.load([keys[name]])
+    given, (result,) = store.rows(key, "bins"), store.load([key])
     for curves in map(read_curves, (nexus, own, mean)):
         np.testing.assert_allclose(curves.q, given["q"])
         np.testing.assert_allclose(curves.g2, result.arrays["g2"], rtol=1e-6)

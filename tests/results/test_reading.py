@@ -21,10 +21,6 @@ def put(ainerd, record):
     return write
 
 
-def truth(ainerd):
-    return {key: node.metadata["status"] for key, node in ainerd["results"].items()}
-
-
 def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
     keys = [put(run_time=1.7e9 + i, status="computing" if i == 1 else "complete", embedding=[0.5, i]) for i in range(5)]

@@ -24,7 +24,7 @@ def suggested(store, agent):
     return store.add_suggestion(SuggestionRecord(id=f"of {agent}", agent=agent, positions={"x": 1.0}, reason="there"))
 
 
-def test_results_and_embeddings_are_the_agents_own(both, store, record):
+def test_results_and_embeddings_are_the_agents_own(both, store):
     stores, keys = both
     for name, own in stores.items():
         assert list(own.table().index) == list(own.search(novel=True).index) == [keys[name]] and len(own) == 1
@@ -38,13 +38,6 @@ def test_results_and_embeddings_are_the_agents_own(both, store, record):
     assert done == set(store.table(all=True)["raw_uid"])  # by any agent
     nobody = ResultStore(store.container, agent="a", digest=digest(COARSE))
     assert nobody.table().empty and nobody.search(run_time=(0, None)).empty
-
-
-def test_an_analyst_compares_only_results_of_one_agent_and_digest(both, store):
-    _, keys = both
-    assert list(store.embeddings().index) == [keys["c"]]  # the newest
-    assert list(store.embeddings(digest(FINE)).index) == [keys["a"], keys["b"]]  # asked for
-    assert store.similar(keys["a"]).empty
 
 
 def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd):
