@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -21,26 +22,8 @@ from ainerd_xpcs.latent import Encoder
 from tests.cli import conftest
 from tests.results.conftest import make_analysis, make_record
 
-SETTINGS = """
-name = "here"
-[detector]
-image = "image"
-n_frames = "n"
-frame_time_s = "t"
-[rheo_xpcs.partition]
-shape = [128, 192]
-beam_center_px = [64.0, 96.0]
-distance_m = 6.0
-energy_keV = 11.0
-q_range_inv_nm = [0.019, 0.029]
-[rheo_xpcs]
-contrast = 0.2
-[steering.bounds]
-sample_x = [0.0, 10.0]
-[storage]
-directory = "tiled"
-frames = ["frames"]
-"""
+SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+SETTINGS = SMALL.read_text().replace("../../output/small/", "")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +88,7 @@ def test_the_table_is_exported(run, tmp_path):
 
 def test_status_prints_the_state(run, catalogue, tmp_path):
     server, _, _ = catalogue
-    (tmp_path / "agent.toml").write_text(SETTINGS.replace('"here"', '"ainerd"'))
+    (tmp_path / "agent.toml").write_text(SETTINGS.replace('name = "rheo_xpcs"', 'name = "ainerd"'))
     unwritten = Settings.load(tmp_path / "agent.toml").storage.unwritten
     unwritten.mkdir(parents=True)
     (unwritten / "kept.jsonl").touch()

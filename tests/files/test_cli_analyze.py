@@ -100,13 +100,3 @@ def test_without_the_extra_of_the_agent_a_remedy_is_printed():
     script += "from ainerd.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_name_with_brackets_is_no_markup_and_bins_may_come_from_a_file(movie, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Partition.from_roi_map(np.load("roi.npy")).save("roi.h5")
-    movie.rename("m[bold]$x$.h5")
-    options = ("--dataset", "somewhere/frames", "--roi", "roi.h5", "--frame-time", 0.1)
-    done = run("analyze", "m[bold]$x$.h5", *options)
-    assert done.exit_code == 0 and done.output.split().count("m[bold]$x$.h5") == 1, done.output
-    assert "results: m[bold]$x$_c2.h5   figure: m[bold]$x$_c2.png\n" in done.output

@@ -149,17 +149,6 @@ def test_curves_of_one_q_have_no_exponent_and_the_reason(written, tmp_path):
     assert f"no exponent: {reason}" in [label.replace("\n", " ") for label in labels]
 
 
-def test_curves_without_bins_have_no_q(written):
-    path = written("NXxpcs, lags first")
-    with h5py.File(path, "r+") as file:
-        masks = file["entry/instrument/masks"]
-        masks["dynamic_roi_map"][:2] = [[4], [5]]
-        del masks["dynamic_q_list"]
-    done, printed = run(path)
-    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 5" in printed
-    assert np.isnan(read_curves(path).q).all()
-
-
 def test_a_bin_without_a_good_pixel_takes_its_curve_away(written):
     path = written("boost_corr")
     with h5py.File(path, "r+") as file:

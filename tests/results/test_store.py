@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, Away, ResultStore, SuggestionRecord
+from ainerd.results import Away, ResultStore, SuggestionRecord
 from ainerd.server import connect
 from tests.proxy import proxy_of
 
@@ -241,13 +241,6 @@ def test_the_next_suggestion_is_the_newest_that_is_open(store):
     store.set_status(made[3].id, "accepted")
     store.set_status(made[2].id, "rejected", "a bubble")
     assert store.next_suggestion() == made[1]
-
-
-def test_atlas_versions_increase(store):
-    record = AtlasRecord(n_regimes=1, supported_range=(1, 2), labels={})
-    assert [store.add_atlas(record.changed(n_regimes=n)).version for n in range(11)] == list(range(1, 12))
-    newest = store.newest_atlas()
-    assert (newest.version, newest.n_regimes, newest.supported_range) == (11, 10, (1, 2))
 
 
 @pytest.fixture
