@@ -64,6 +64,11 @@ def assert_whole(result):
     assert result.tables["empty"].empty and result.tables["stress"]["stress"].tolist() == [2.0, 3.0]
 
 
+def sends_no_file(response):
+    if "/asset/bytes/" in response.url.path:
+        response.status_code = 403
+
+
 def test_a_result_is_one_file_that_tiled_reads(place, record, whole):
     ainerd, folder = place
     store, asked = ResultStore(ainerd, folder=folder), []
@@ -83,12 +88,15 @@ def test_a_result_is_one_file_that_tiled_reads(place, record, whole):
     assert node.rows("bins")["q"].tolist() == [0, 1, 2]
     other = store.begin(record())
     store.complete(other, whole, series=LATE)
-    results = [*store.load([key, other])]
-    assert [result.key for result in results] == [key, other]
-    for result in results:
-        assert_whole(result)
-    (some,) = store.load([key], ["bins"])
-    assert {*some} == {"bins", "tau"}  # a coordinate comes along
+    for hooks in ([], [sends_no_file]):  # the file, or array by array
+        ainerd.context.http_client.event_hooks["response"] += hooks
+        results = [*store.load([key, other])]
+        assert [result.key for result in results] == [key, other]
+        for result in results:
+            assert_whole(result)
+        (some,) = store.load([key], ["bins"])
+        assert {*some} == {"bins", "tau"}  # a coordinate comes along
+    ainerd.context.http_client.event_hooks["response"].remove(sends_no_file)
 
 
 @pytest.mark.filterwarnings("ignore:The data type:zarr.errors.UnstableSpecificationWarning")  # of texts
