@@ -141,19 +141,22 @@ def test_check_looks_at_a_server_and_leaves_it_unchanged(run, catalogue, tmp_pat
 
 
 def test_check_reports_problems_and_remedies(run, tmp_path):
+    def wrong(**env):
+        done = run("check", "--server", "--json", tmp_path / "agent.toml", **env)
+        assert done.exit_code == 1
+        findings = [finding for finding in json.loads(done.output) if not finding["ok"]]
+        assert all(finding["remedy"] for finding in findings)
+        return {finding["subject"]: finding["state"] for finding in findings}
+
     (tmp_path / "agent.toml").write_text(SETTINGS.replace("0.019, 0.029", "0.019, 0.0195"))
     (tmp_path / "tiled").write_text("a file where a folder should be")
-    done = run("check", "--server", "--json", tmp_path / "agent.toml")
-    assert done.exit_code == 1
-    wrong = {finding["subject"]: finding for finding in json.loads(done.output) if not finding["ok"]}
-    assert set(wrong) == {"storage.frames", "storage.directory", "partition", "server"}
-    assert all(finding["remedy"] for finding in wrong.values())
+    assert set(wrong()) == {"storage.frames", "storage.directory", "partition", "server"}
     (tmp_path / "tiled").unlink()
     unwritten = Settings.load(tmp_path / "agent.toml").storage.unwritten
     unwritten.mkdir(parents=True)
     (unwritten / "a.jsonl").touch()
-    done = run("check", "--server", tmp_path / "agent.toml", AINERD_STORAGE__API_KEY="0" * 64)
-    assert done.exit_code == 1 and "refuses the API key" in done.output and f"1 in {unwritten}" in done.output
+    states = wrong(AINERD_STORAGE__API_KEY="0" * 64)
+    assert "refuses the API key" in states["server"] and states["unwritten raw runs"] == f"1 in {unwritten}"
 
 
 @pytest.mark.parametrize(
