@@ -135,11 +135,10 @@ def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble):
     assert "samx" in (pebble / "s" / "90_ainerd.py").read_text()
 
 
-def test_a_technique_without_template_and_sketch(marble, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run("init", "m.toml", "--technique", "marble").exit_code == 0
+def test_a_technique_without_template_and_sketch(marble, tmp_path):
+    assert run("init", tmp_path / "m.toml", "--technique", "marble").exit_code == 0
     assert tomllib.loads((tmp_path / "m.toml").read_text())["technique"] == "marble"
-    done = run("check", "m.toml", "--draw", "m.png")
+    done = run("check", tmp_path / "m.toml", "--draw", tmp_path / "m.png")
     assert done.exit_code == 1 and "technique marble draws none" in done.stdout
 
 

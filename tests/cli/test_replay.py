@@ -127,9 +127,9 @@ def test_a_task_over_which_workers_die_does_not_stop_the_others(address):
     assert {name: future.result() for name, future in ended.items()} == {"1 + 1": 2, "2 + 2": 4}
 
 
-def test_workers_with_other_settings_are_refused(archive, address, monkeypatch):
-    monkeypatch.setenv("AINERD_RHEO_XPCS__CONTRAST", "0.21")  # not in the environment of the worker
-    done = CliRunner().invoke(app, ["replay", "--dask", address])
+def test_workers_with_other_settings_are_refused(archive, address):
+    other = {"AINERD_RHEO_XPCS__CONTRAST": "0.21"}  # not in the environment of the worker
+    done = CliRunner().invoke(app, ["replay", "--dask", address], env=other)
     assert isinstance(done.exception, ValueError) and "a worker has other settings" in str(done.exception)
     assert archive.store.table(all=True)["digest"].nunique() == 1
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ainerd.cli import app, main
+from ainerd.cli import app
 from ainerd_xpcs.numerics import Partition, two_time
+from tests.cli import conftest
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")
+said = conftest.said
 
 
 @pytest.fixture
@@ -77,8 +79,7 @@ def test_a_run_without_a_claim_has_the_other_sentences(movie, tmp_path):
         ({"file": __file__}, "is not an HDF5 file"),
     ],
 )
-def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
-    monkeypatch.chdir(tmp_path)
+def test_bad_input_is_one_line(movie, said, tmp_path, change, message):
     (tmp_path / "there.h5").touch()
     np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
     with h5py.File(movie, "r+") as file:
@@ -87,11 +88,7 @@ def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, mes
     options = {"--dataset": "somewhere/frames", "--roi": "roi.npy", "--frame-time": "0.1"} | change
     file = options.pop("file", "movie.h5")
     given = (part for name, value in options.items() if value is not None for part in (name, value))
-    monkeypatch.setattr("sys.argv", ["ainerd", "analyze", file, *given])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capsys.readouterr().err
-    assert ended.value.code == 2
+    printed = said("analyze", file, *given)
     assert printed.startswith("ainerd: ") and message in printed and printed.count("\n") == 1
 
 
