@@ -1,4 +1,7 @@
 import pytest
+from typer.testing import CliRunner
+
+import ainerd.cli
 
 MARBLE = '''
 from ainerd.config import Section, read_section
@@ -54,6 +57,26 @@ x = [0.0, 1.0]
 directory = "tiled"
 frames = ["."]
 """
+
+
+def run(*arguments, **env):
+    """Run a command in this process; the environment may be changed."""
+    return CliRunner().invoke(ainerd.cli.app, [str(a) for a in arguments], env={"COLUMNS": "200", **env})
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """What a command with a mistake prints, in the folder of the test, before it ends."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments):
+        monkeypatch.setattr("sys.argv", ["ainerd", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            ainerd.cli.main()
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    return said
 
 
 class Site:

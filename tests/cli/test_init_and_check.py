@@ -7,21 +7,19 @@ import tomllib
 import h5py
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-import ainerd.cli
-from ainerd.cli._mean_frame import mean_frame
 from ainerd.config import Settings
+from tests.cli.conftest import MARBLE, run
 
-PEBBLE = '''
-from typing import Any
-from ainerd.config import Section, read_section
-from ainerd.technique import Finding, Technique
-
-TEMPLATE = """
+PEBBLE = (
+    MARBLE.replace("marble", "pebble").replace("Marble", "Pebble")
+    + '''
+    @classmethod
+    def template(cls):
+        return """
 [pebble]
 width = 3  # in mm
-# note = "of \\\\"note\\\\""  # e.g.: anything
+# nameLong = "of \\\\"note\\\\""  # e.g.: anything
 
 # [pebble.size]  # of a wide one
 # inner = 2.5  # e.g.: in mm
@@ -33,34 +31,14 @@ width = 3  # in mm
 # weight = "g"  # e.g.
 """
 
-class PebbleSettings(Section):
-    width: float
-    size: dict[str, float] = {}
-    mask: str = ""
-    note: str = ""
-
-class Pebble(Technique):
-    """The technique of the test package pebble."""
-    name, parameters = "pebble", {"technique": "pebble"}
-
-    @classmethod
-    def from_settings(cls, section, folder):
-        pebble = cls()
-        pebble.settings = read_section(PebbleSettings, section, "pebble")
-        return pebble
-
-    @classmethod
-    def template(cls):
-        return TEMPLATE
-
-    def check(self):
-        yield Finding("pebbles", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
-
     def sketch(self, figure, frame=None):
-        if frame is not None and frame.shape[1] != self.settings.width:
-            raise ValueError("the frame is not as wide")
+        if frame is not None:
+            __import__("numpy").save("mean.npy", frame)
+            if frame.shape[1] != self.settings.width:
+                raise ValueError("the frame is not as wide")
         figure.subplots().plot([0, self.settings.width])
 '''
+)
 
 
 @pytest.fixture
@@ -70,13 +48,8 @@ def pebble(site, tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*arguments, **options):
-    env = {"COLUMNS": "200"}
-    return CliRunner().invoke(ainerd.cli.app, [str(a) for a in arguments], env=env, **options)
-
-
-def init(*arguments, **options):
-    return run("init", "here/agent.toml", "--technique", "pebble", *arguments, **options)
+def init(*arguments):
+    return run("init", "here/agent.toml", "--technique", "pebble", *arguments)
 
 
 def test_the_template_alone_loads_and_passes(pebble):
@@ -85,7 +58,7 @@ def test_the_template_alone_loads_and_passes(pebble):
     settings = Settings.load("here/agent.toml")
     assert (settings.technique, settings.section) == ("pebble", {"width": 3})
     text = (pebble / "here" / "agent.toml").read_text()
-    assert 'width = 3  # in mm\n# note = "of \\"note\\""  # e.g.: anything\n' in text
+    assert 'width = 3  # in mm\n# nameLong = "of \\"note\\""  # e.g.: anything\n' in text
     assert text.index("[recorded.units]") < text.index('# weight = "g"') < text.index("[acquisition]")
     assert all("  # " in line for line in text.splitlines() if " = " in line and not line.startswith("# "))
     checked = run("check", "here/agent.toml", "--draw", "p.png")
@@ -119,7 +92,7 @@ def test_set_replaces_the_line_and_keeps_its_comment(pebble):
         "detector.n_frames": "",
         "steering.bounds": "{ x = [-1.0, 1.0] }",
         "pebble.width": "120",
-        "pebble.note": "it's round",
+        "pebble.nameLong": "it's round",
         "pebble.size.inner": "2",
         "steering.dose_limit": "4",
         "recorded.readings": '{ weight = "scale_weight" }',
@@ -128,27 +101,13 @@ def test_set_replaces_the_line_and_keeps_its_comment(pebble):
     done = init(*(x for key, value in given.items() for x in ("--set", f"{key}={value}")))
     assert done.exit_code == 0, done.output
     settings, text = Settings.load("here/agent.toml"), (pebble / "here" / "agent.toml").read_text()
-    assert settings.section == {"width": 120, "size": {"inner": 2}, "note": "it's round"}
+    assert settings.section == {"width": 120, "size": {"inner": 2}, "nameLong": "it's round"}
     assert (settings.name, settings.steering.dose_limit, settings.steering.bounds) == ("P1", 4, {"x": (-1.0, 1.0)})
     assert (settings.detector.n_frames, settings.detector.frame_time_s) == ("", "detector_cam_acquire_period")
     assert settings.recorded.readings == {"weight": "scale_weight"} and settings.recorded.units == {"x": "mm"}
-    assert 'note = "it\'s round"  # anything\n' in text and "dose_limit = 4  # exposures that a spot may get" in text
+    assert 'nameLong = "it\'s round"  # anything\n' in text and "dose_limit = 4  # exposures" in text
     init()
     assert len(text.splitlines()) == len((pebble / "here" / "agent.toml").read_text().splitlines())
-
-
-def test_a_frame_is_drawn(pebble):
-    np.save("frame.npy", np.ones((3, 4, 6), np.uint16))
-    (pebble / "90_ainerd.py").touch()
-    refused = init("--startup", ".")
-    assert "90_ainerd.py exists" in str(refused.exception) and not (pebble / "here").exists()
-    assert init("--set", "pebble.width=6").exit_code == 0
-    assert run("check", "here/agent.toml", "--draw", "p.png", "--frame", "frame.npy").exit_code == 0
-    np.save("other.npy", np.ones((4, 5)))
-    other = json.loads(run("check", "here/agent.toml", "--draw", "p.png", "--frame", "other.npy", "--json").stdout)
-    assert other[-1] == {
-        "subject": "picture", "state": "the frame is not as wide", "remedy": "correct it", "ok": False
-    }  # fmt: skip
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(pebble):
@@ -158,7 +117,6 @@ def test_nothing_is_overwritten_and_nothing_half_written(pebble):
     assert init("--force", "--set", "pebble.width=9").exit_code == 0
     for bad, message in (
         ("no equals", "needs KEY=VALUE"),
-        ("steering.bounds.x=[0,1]", "the values of --set are not valid TOML"),
         ("steering.bounds={x = [.1, 1]}", "--set steering.bounds: {x = [.1, 1]} is not valid TOML"),
     ):
         refused = run("init", "new.toml", "--technique", "pebble", "--set", bad)
@@ -166,13 +124,10 @@ def test_nothing_is_overwritten_and_nothing_half_written(pebble):
     assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel").exception)
 
 
-@pytest.mark.parametrize("bounds", ["", "5", "samx -2 8"])
-def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble, bounds):
-    done = init("--startup", "s", "--set", f"steering.bounds={bounds}", "--set", "name=P1")
+def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble):
+    done = init("--startup", "s", "--set", "steering.bounds=samx -2 8", "--set", "name=P1")
     assert done.exit_code == 1 and "steering.bounds" in done.stdout and not (pebble / "s").exists()
-    assert (
-        "no startup file is written: correct here/agent.toml, then give --startup again, without --set" in done.stdout
-    )
+    assert "no startup file is written: correct here/agent.toml" in done.stdout
     toml = pebble / "here" / "agent.toml"
     fixed = re.sub("^#? ?bounds = .*$", "bounds = { samx = [-2, 8] }", toml.read_text(), flags=re.MULTILINE)
     toml.write_text(fixed)
@@ -180,70 +135,54 @@ def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble, b
     assert "samx" in (pebble / "s" / "90_ainerd.py").read_text()
 
 
-def test_problems_come_with_remedies(pebble):
-    done = init("--set", "pebble.width=-1", "--set", "pebble.wide=2")
-    assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
-    init("--force", "--set", "pebble.width=-1")
-    findings = json.loads(run("check", "here/agent.toml", "--json").stdout)
-    assert [f["remedy"] for f in findings if not f["ok"]] == ["make it wider"]
-    assert {"storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in findings}
-    assert run("check", "nowhere.toml").exit_code == 1
-    assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
-
-
-@pytest.mark.parametrize("depth", [300, 600, 3000])
-@pytest.mark.parametrize("before", ["", "[pebble]\n"])
-def test_a_file_of_endless_brackets_gives_few_lines(pebble, depth, before):
-    (pebble / "deep.toml").write_text(f'technique = "pebble"\n{before}x = {depth * "["}{depth * "]"}\n')
-    findings = json.loads(run("check", "deep.toml", "--json").stdout)
-    lines = [each["state"] for each in findings if not each["ok"]]
-    assert 1 <= len(lines) < 10 and not any("\n" in line or len(line) > 300 for line in lines)
-    assert depth < 3000 or lines == ["deep.toml: lists or tables lie too deep in each other"]
-
-
-def test_a_technique_without_template_and_sketch(marble, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert run("init", "m.toml", "--technique", "marble").exit_code == 0
+def test_a_technique_without_template_and_sketch(marble, tmp_path):
+    assert run("init", tmp_path / "m.toml", "--technique", "marble").exit_code == 0
     assert tomllib.loads((tmp_path / "m.toml").read_text())["technique"] == "marble"
-    done = run("check", "m.toml", "--draw", "m.png")
+    done = run("check", tmp_path / "m.toml", "--draw", tmp_path / "m.png")
     assert done.exit_code == 1 and "technique marble draws none" in done.stdout
 
 
-def test_the_frames_of_an_eiger_are_behind_the_links_of_its_master_file(tmp_path):
-    """The only frame-like dataset of the master file itself is the pixel mask."""
-    with h5py.File(tmp_path / "s_1_data_000001.h5", "w") as file:
-        file["entry/data/data"] = np.full((10, 5, 7), 3, np.uint16)
-    with h5py.File(tmp_path / "s_1_master.h5", "w") as file:
-        file["entry/data/data_000001"] = h5py.ExternalLink("s_1_data_000001.h5", "/entry/data/data")
-        file["entry/data/data_000002"] = h5py.ExternalLink("s_1_data_000002.h5", "/entry/data/data")  # not there
-        file["entry/instrument/detector/detectorSpecific/pixel_mask"] = np.zeros((5, 7), np.uint32)
-    assert (mean_frame(tmp_path / "s_1_master.h5") == 3).all()
+def picture(frames, *arguments):
+    """Draw the picture of a file of frames; return its mean, and the finding about the picture."""
+    done = run("check", "here/agent.toml", "--draw", "p.png", "--frame", frames, "--json", *arguments)
+    return np.load("mean.npy"), json.loads(done.stdout)[-1]
 
 
-def test_a_mean_frame_of_a_file(tmp_path):
-    frames = np.random.default_rng(0).poisson(3.0, (120, 5, 7)).astype(np.int32)
+def test_the_mean_frame_of_a_file_is_drawn(pebble):
+    init("--set", "pebble.width=6")
+    frames = np.random.default_rng(0).poisson(3.0, (120, 5, 6)).astype(np.int32)
     frames[:, 2, 3] = -1
-    with h5py.File(tmp_path / "f.h5", "w") as file:
-        file["entry/data/data"], file["entry/flat"], file["entry/times"] = frames, np.ones((5, 7)), np.arange(120)
-    mean = mean_frame(tmp_path / "f.h5")
-    assert np.isnan(mean[2, 3]) and np.isnan(mean).sum() == 1
+    with h5py.File("f.h5", "w") as file:
+        file["entry/data/data"], file["entry/flat"], file["entry/times"] = frames, np.ones((5, 6)), np.arange(120)
+    mean, finding = picture("f.h5")
     taken = frames[np.unique(np.linspace(0, 119, 50).astype(int))]
-    assert np.allclose(np.delete(mean, 17), np.delete(taken.mean(axis=0), 17))
-    assert (mean_frame(tmp_path / "f.h5", "entry/flat") == 1).all()
+    assert finding["ok"] and np.allclose(mean, np.where(taken[0] < 0, np.nan, taken.mean(axis=0)), equal_nan=True)
+    assert (picture("f.h5", "--dataset", "entry/flat")[0] == 1).all()
     frames[4:6] = np.iinfo(np.int32).max  # two spoilt frames
-    np.save(tmp_path / "spoilt.npy", frames[:10])
+    np.save("spoilt.npy", frames[:10])
     good = np.delete(frames[:10], (4, 5), axis=0).mean(axis=0)
-    assert np.allclose(np.delete(mean_frame(tmp_path / "spoilt.npy"), 17), np.delete(good, 17))
-    np.save(tmp_path / "four.npy", np.zeros((2, 2, 3, 4)))
-    for path, dataset, message in (
-        (tmp_path / "no.h5", None, "there is no file"),
-        (tmp_path / "f.h5", "entry/time", "f.h5: there is no entry/time"),
-        (tmp_path / "f.h5", "entry/times", r"must be of \(ny, nx\)"),
-        (tmp_path / "text.h5", None, "text.h5: "),
-        (tmp_path / "text.npy", None, "text.npy: "),
-        (tmp_path / "four.npy", None, r"got float64 of shape \(2, 2, 3, 4\)$"),
+    assert np.allclose(picture("spoilt.npy")[0], np.where(good < 0, np.nan, good), equal_nan=True)
+    assert "--draw" in str(run("check", "here/agent.toml", "--frame", "f.h5").exception)
+    np.save("narrow.npy", np.ones((4, 5)))
+    (pebble / "text.h5").write_text("text")
+    for path, arguments, message in (
+        ("narrow.npy", (), "the frame is not as wide"),
+        ("no.h5", (), "there is no file"),
+        ("f.h5", ("--dataset", "entry/time"), "f.h5: there is no entry/time"),
+        ("f.h5", ("--dataset", "entry/times"), "must be of (ny, nx)"),
+        ("text.h5", (), "text.h5: "),
     ):
-        if path.stem == "text":
-            path.write_text("text")
-        with pytest.raises(ValueError, match=message):
-            mean_frame(path, dataset)
+        _, finding = picture(path, *arguments)
+        assert not finding["ok"] and message in finding["state"] and finding["remedy"] == "correct it"
+
+
+def test_the_frames_of_an_eiger_are_behind_the_links_of_its_master_file(pebble):
+    """The only frame-like dataset of the master file itself is the pixel mask."""
+    init("--set", "pebble.width=6")
+    with h5py.File("s_1_data_000001.h5", "w") as file:
+        file["entry/data/data"] = np.full((10, 5, 6), 3, np.uint16)
+    with h5py.File("s_1_master.h5", "w") as file:
+        for number in ("000001", "000002"):  # the second one is not there
+            file[f"entry/data/data_{number}"] = h5py.ExternalLink(f"s_1_data_{number}.h5", "/entry/data/data")
+        file["entry/instrument/detector/detectorSpecific/pixel_mask"] = np.zeros((5, 6), np.uint32)
+    assert (picture("s_1_master.h5")[0] == 3).all()

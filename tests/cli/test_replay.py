@@ -86,11 +86,12 @@ def archive(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def environment(archive, bank_file):
     """Set the environment of the command: the archive, and a part of the shipped bank, which is calibrated quickly."""
+    folder = archive.server.directory
+    values = {"CONFIG": SMALL, "RHEO_XPCS__BANK": bank_file, "STORAGE__DIRECTORY": folder}
+    values["STORAGE__FRAMES"] = json.dumps([str(folder.parent / "frames")])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AINERD_CONFIG", str(SMALL))
-        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
-        patch.setenv("AINERD_STORAGE__DIRECTORY", str(archive.server.directory))
-        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(archive.server.directory.parent / "frames")]))
+        for name, value in values.items():
+            patch.setenv(f"AINERD_{name}", str(value))
         yield
 
 
@@ -106,15 +107,13 @@ def address(environment):
 
 @pytest.fixture(scope="module")
 def serial(archive):
-    """Output and results of one process; its results are removed afterwards."""
-    output = archive.replay()
-    results = archive.results()
-    archive.forget()
-    return output, results
+    """Output and results of one process."""
+    return archive.replay(), archive.results()
 
 
 def test_workers_write_the_results_of_one_process_bit_for_bit(archive, serial, address):
     """Each run once, and only missing results are made."""
+    archive.forget()
     made, again = (archive.replay("--dask", address) for _ in range(2))
     assert made == serial[0] and len(made["complete"]) == RUNS - 1
     assert not again["complete"] and not again["failed"]
@@ -128,23 +127,22 @@ def test_a_task_over_which_workers_die_does_not_stop_the_others(address):
     assert {name: future.result() for name, future in ended.items()} == {"1 + 1": 2, "2 + 2": 4}
 
 
-def test_workers_with_other_settings_are_refused(archive, address, monkeypatch):
-    monkeypatch.setenv("AINERD_RHEO_XPCS__CONTRAST", "0.21")  # not in the environment of the worker
-    done = CliRunner().invoke(app, ["replay", "--dask", address])
+def test_workers_with_other_settings_are_refused(archive, address):
+    other = {"AINERD_RHEO_XPCS__CONTRAST": "0.21"}  # not in the environment of the worker
+    done = CliRunner().invoke(app, ["replay", "--dask", address], env=other)
     assert isinstance(done.exception, ValueError) and "a worker has other settings" in str(done.exception)
     assert archive.store.table(all=True)["digest"].nunique() == 1
 
 
 def test_a_run_over_which_workers_die_has_a_failed_result(archive, serial):
-    """It is repeated only with --all; a run that has a result keeps it."""
-    archive.replay()
+    """It is repeated with --all; a run that has a result keeps it."""
     store, (name, key) = archive.store, next(iter(serial[0]["complete"].items()))
     uid = name.partition("/")[0]
     with closing(Analyst(Settings.load(SMALL), archive.server.client())) as analyst:
         assert analyst.give_up(uid).status == "complete"
         archive.forget(key)
         assert analyst.give_up(uid).status == "failed" and "died" in store.record(key).reason
-    assert not archive.replay()["complete"] and archive.replay("--all")["complete"] == {name: key}
+    assert archive.replay("--all")["complete"] == {name: key}
 
 
 def test_one_run_is_shared_as_the_page_says(archive, address):
@@ -162,35 +160,8 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
     np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
 
 
-def test_the_jobs_of_slurm_are_workers(tmp_path, monkeypatch):
-    """`sbatch` is a script here, which starts the job at once."""
-    for name, does in {
-        "sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"',
-        "scancel": "true",
-    }.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    given, code = [], (SLURM / "workers.py").read_text()
-    for of_the_page, here in {
-        'cores=16, processes=16, memory="64GB"': 'cores=1, processes=1, memory="2GB"',
-        "source ~/ainerd.env": "true",
-        "jobs=4": "jobs=1",
-    }.items():
-        assert of_the_page in code
-        code = code.replace(of_the_page, here)
-
-    def use(text):
-        address = text.split()[1]
-        given.extend((name, future.result()) for name, future in completed(address, eval, ["1 + 1"]))
-
-    exec(code, {"input": use})
-    assert given == [("1 + 1", 2)]
-
-
-@pytest.mark.parametrize("where", ["nowhere://1", "processes"])
-def test_an_address_without_a_scheduler_is_refused(where):
-    with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{where}'"), mapping(where):
+def test_an_address_without_a_scheduler_is_refused():
+    with pytest.raises(ValueError, match="no Dask scheduler answers at 'processes'"), mapping("processes"):
         pass
 
 

@@ -5,13 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
 import ainerd.cli
-
-
-def run(*arguments):
-    return CliRunner().invoke(ainerd.cli.app, [str(a) for a in arguments], env={"COLUMNS": "150"})
+from tests.cli.conftest import run
 
 
 def check(config):
@@ -28,29 +24,19 @@ def test_a_package_may_add_a_group_of_commands(marble):
     assert run("marble", "hello", "you").stdout == "hello you\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("1 / 0", "ZeroDivisionError"),
-    ],
-)
-def test_broken_commands_cost_one_line(site, monkeypatch, capsys, text, message):
-    site.install("broken", {"its_commands": text}, commands="its_commands:app")
-    monkeypatch.delitem(sys.modules, "its_commands", raising=False)
-    app = ainerd.cli.app
+def test_broken_commands_cost_one_line(site, capsys):
+    site.install("broken", {"its_commands": "import no_such_module"}, commands="its_commands:app")
+    assert ainerd.cli.app is not None
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and line.startswith("ainerd: the commands of 'broken' are left out: ")
-    assert message in line
-    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert line.count("\n") == 1 and line.startswith("ainerd: the commands of 'broken' are left out: ModuleNotFound")
+    shown = run("--help").stdout
     assert "watch" in shown and "analyze" in shown and "broken" not in shown
 
 
-def test_a_package_may_add_one_command(site, monkeypatch):
+def test_a_package_may_add_one_command(site):
     """`ainerd mcp` and `ainerd steer` come in this way."""
     text = "def knock(times: int = 1):\n    print('knock ' * times)"
     site.install("knock", {"a_knock": text}, commands="a_knock:knock")
-    monkeypatch.delitem(sys.modules, "a_knock", raising=False)
     assert run("knock", "--times", "2").stdout == "knock knock \n"
     assert "--propose" in run("mcp", "--help").stdout and "--detector" in run("steer", "--help").stdout
 
@@ -74,9 +60,8 @@ assert not heavy, heavy
 
 def test_check_asks_the_technique_of_the_settings(marble):
     (settings, technique, marbles) = check(marble)
-    assert settings == ("settings", f"{marble}: instrument 'here'", "") and technique[1].startswith(
-        "accepts its section"
-    )
+    assert settings == ("settings", f"{marble}: instrument 'here'", "")
+    assert technique[1].startswith("accepts its section")
     assert marbles == ("marbles", "3 wide", "")
     marble.write_text(marble.read_text().replace("width = 3", "width = -1"))
     assert check(marble)[-1] == ("marbles", "-1 wide", "make it wider")
@@ -85,34 +70,27 @@ def test_check_asks_the_technique_of_the_settings(marble):
 @pytest.mark.parametrize(
     ("policy", "problem"),
     [
-        ("best", "'best' is not one of new_regimes, levels, sobol, raster, or module:function"),
         ("nowhere:best", "'nowhere:best' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
         ("executed:best", None),
     ],
 )
-def test_check_runs_nothing_that_the_settings_name(marble, monkeypatch, policy, problem):
-    (marble.parent / "executed.py").write_text("from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()")
-    monkeypatch.syspath_prepend(marble.parent)
+def test_check_runs_nothing_that_the_settings_name(marble, marble_site, policy, problem):
+    text = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()"
+    (marble_site.folder / "executed.py").write_text(text)
     steering = f'[steering]\npolicy = "{policy}"\n[steering.knobs.y]\nrange = [0, 1]\n'
     marble.write_text(marble.read_text().replace("[steering.bounds]\nx = [0.0, 1.0]\n", steering))
-    findings = json.loads(run("check", str(marble), "--json").stdout)
+    findings = json.loads(run("check", marble, "--json").stdout)
     states = [(each["subject"], each["state"]) for each in findings if each["subject"].startswith("steering")]
     assert states == ([] if problem is None else [("steering.policy", problem)])
-    assert not (marble.parent / "executed.ran").exists()
+    assert not (marble_site.folder / "executed.ran").exists()
 
 
 @pytest.mark.parametrize(
     ("before", "after", "last"),
     [
         ("width = 3", "wide = 3", "marble.wide: unknown key, did you mean 'width'?"),
-        ("width = 3", "width = 13", "KeyError: 'no such key'"),
         ("width = 3", "width = 7", "its check ended with RuntimeError: the box is stuck"),
-        (
-            'technique = "marble"',
-            'technique = "marbel"',
-            "technique: 'marbel' is not installed, did you mean 'marble'?",
-        ),
-        ("[marble]\n", "[marble]\nsize = 3\n", "marble.size: Input should be a valid dictionary or instance of Size"),
+        ('"marble"', '"marbel"', "technique: 'marbel' is not installed, did you mean 'marble'?"),
     ],
 )
 def test_check_reports_settings_that_the_technique_refuses(marble, before, after, last):

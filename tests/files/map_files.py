@@ -1,7 +1,7 @@
-"""Files with two-time maps in the layouts of other programs, written after published descriptions.
+"""Files with two-time maps and g2 in the layouts of other programs, written after published descriptions.
 
-boost_corr: ``twotime.py`` and ``xpcs_result.py`` of its version 1.2; ``exchange/C2T_all`` of its versions of 2022 to
-2024. pychx 4.4: ``Create_Report.export_xpcs_results_to_h5``, ``chx_xpcs_xsvs_jupyter_V1``. NXxpcs: its definition.
+boost_corr: ``twotime.py`` and ``xpcs_result.py`` of its version 1.2, and the names in pyXpcsViewer,
+``core/file_io/aps_8idi.py``. NXxpcs: its definition.
 """
 
 import h5py
@@ -44,30 +44,24 @@ def boost_corr(file, maps, *, prefix="xpcs/twotime/correlation_map"):
     file["entry/instrument/detector_1/frame_time"] = FRAME_S / 2
     file["entry/start_time"] = "2026-03-01T08:00:00+00:00"
     file["xpcs/temporal_mean/scattering_2d"] = 0.5 * MAP[None]
+    bins_of_boost_corr(file, MAP, Q)
+
+
+def bins_of_boost_corr(file, roi_map, q):
     bins = file.create_group("xpcs/qmap")
-    bins["dynamic_roi_map"], bins["mask"] = MAP, np.ones(MAP.shape, "u1")
-    bins["map_names"] = [b"q", b"phi"]
-    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
-    bins["dynamic_index_mapping"] = np.arange(4)
+    bins["dynamic_roi_map"], bins["mask"] = roi_map.astype("u4"), np.ones(roi_map.shape, "u1")
+    bins["map_names"], bins["dynamic_index_mapping"] = [b"q", b"phi"], np.arange(len(q))
+    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = q / 10, [0.0]
 
 
-def old_8id(file, maps):
-    for k, label in enumerate(PROCESSED, start=1):
-        file[f"exchange/C2T_all/g2_{k:05d}"] = np.triu(maps[label - 1])
-    file["xpcs/qphi_bin_to_process"] = [PROCESSED]
-    file["measurement/instrument/detector/exposure_period"] = [[FRAME_S]]
-    file["xpcs/dqmap"], file["xpcs/mask"], file["xpcs/dqlist"] = MAP, np.ones(MAP.shape), Q[None] / 10
-
-
-def pychx(file, maps):
-    file["g12b"] = np.moveaxis(maps, 0, -1)
-    file["tausb"] = FRAME_S * np.arange(T)
-    file["roi_mask"], file["avg_img"] = MAP, 0.5 * MAP
-    file.create_dataset("md", (1,), dtype="i").attrs.update(
-        {"frame_time": 1.0, "start_time": "2026-03-01T08:00:00+00:00"}
-    )
-    for k, q in enumerate(Q):
-        file.require_dataset("qval_dict", (1,), dtype="i").attrs[str(k)] = [q / 10]
+def curves_of_boost_corr(file, lags, g2, error, frame_s, averaged=1):
+    """Write g2 (bins, lags) of means of frames, and its errors."""
+    group = file.create_group("xpcs/multitau")
+    group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = lags[None], g2.T, error.T
+    group["config/avg_frame"], group["config/stride_frame"] = averaged, 1
+    frame_time = "entry/instrument/detector_1/frame_time"
+    if frame_time not in file:
+        file[frame_time] = frame_s / averaged
 
 
 def nexus(file, maps, *, mode="one_array_q_first", half="all", origin="upper_left", baseline=1):

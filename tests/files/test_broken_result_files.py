@@ -1,6 +1,5 @@
 """Files that are cut short, closed to us, or full of impossible numbers: one sentence says what is wrong."""
 
-import errno
 import os
 
 import h5py
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from ainerd_files import find_movie, put_right, read_curves
-from ainerd_files._layouts import why_not_opened
 
 
 def with_g2(path, g2):
@@ -30,13 +28,10 @@ def test_a_file_that_is_cut_short_says_so(tmp_path):
             read(path)
 
 
-def test_an_empty_file_and_one_without_permission(tmp_path):
+def test_an_empty_file_says_so(tmp_path):
     (tmp_path / "empty.nxs").touch()
     with pytest.raises(ValueError, match=r"empty.nxs is not an HDF5 file: it is empty"):
         read_curves(tmp_path / "empty.nxs")
-    for error in (PermissionError(errno.EACCES, "denied"), OSError(errno.EACCES, "Unable to open")):
-        assert why_not_opened("a.h5", error) == "a.h5 cannot be read: you have no permission"
-    assert why_not_opened("a.h5", OSError(errno.EAGAIN, "locked")) == "a.h5 cannot be opened: [Errno 11] locked"
 
 
 def test_numbers_that_overflow_are_refused(tmp_path):
@@ -45,7 +40,6 @@ def test_numbers_that_overflow_are_refused(tmp_path):
         read_curves(path)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_a_map_without_numbers_is_refused(value):
-    with pytest.raises(ValueError, match="map 1 holds no number of a map, only NaN, infinity or numbers above 1e38"):
-        put_right(np.full((80, 80), value), 1, "map 1")
+def test_a_map_without_numbers_is_refused():
+    with pytest.raises(ValueError, match="map 1 holds no number of a map"):
+        put_right(np.full((80, 80), np.nan), 1, "map 1")

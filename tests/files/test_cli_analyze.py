@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -7,10 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ainerd.cli import app, main
+from ainerd.cli import app
 from ainerd_xpcs.numerics import Partition, two_time
+from tests.cli import conftest
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")
+said = conftest.said
 
 
 @pytest.fixture
@@ -66,43 +67,28 @@ def test_a_run_without_a_claim_has_the_other_sentences(movie, tmp_path):
     [
         ({"--roi": "movie.h5"}, "movie.h5 holds no partition"),
         ({"--dataset": "entry/data/data"}, "it holds somewhere/frames; name one with --dataset"),
-        ({"--dataset": "four"}, "'four' has 4 dimensions, (1, 2, 3, 4); frames need 3, (frames, ny, nx)"),
         ({"--dataset": "image"}, "'image' has 2 dimensions, (3, 4); frames need 3"),
-        ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
         ({"--roi": __file__}, "test_cli_analyze.py: give labels (.npy), bins in HDF5, or the settings"),
-        ({"--frame-time": "0"}, "--frame-time must be positive"),
+        ({"--roi": "wrong.npy"}, "the partition is for 30 × 60"),
         ({"--frame-time": None}, "movie.h5: give the time from frame to frame with --frame-time, in seconds"),
-        ({"--out": os.devnull + "/o.h5"}, "/dev/null: "),
-        ({"--out": "."}, ". is a folder: give the name of a file"),
+        ({"--frame-time": "0"}, "--frame-time must be positive"),
         ({"--out": "there.h5"}, "there.h5 exists: give another name, or --force"),
-        ({"--out": "x.csv"}, "--out x.csv: results are HDF5, give a name that ends in .h5, .hdf, .hdf5"),
+        ({"--out": "x.csv"}, "--out x.csv: results are HDF5"),
         ({"--q": "0.1,0.2"}, "roi.npy: q must hold one value for each of the 8 bins"),
-        ({"--q": "nowhere.csv"}, "--q nowhere.csv: give q in 1/nm of each label, with commas, or a .csv"),
         ({"file": "nowhere.h5"}, "no file nowhere.h5"),
         ({"file": __file__}, "is not an HDF5 file"),
-        ({"--roi": "wrong"}, "the partition is for 30 × 60"),
     ],
 )
-def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
-    monkeypatch.chdir(tmp_path)
+def test_bad_input_is_one_line(movie, said, tmp_path, change, message):
     (tmp_path / "there.h5").touch()
     np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
-    if change.get("--dataset") in ("four", "image"):
-        with h5py.File(movie, "r+") as file:
-            file["four"], file["image"] = np.ones((1, 2, 3, 4)), np.ones((3, 4))
-    options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")}
-    options |= {"--frame-time": "0.1"} | change
-    options = {name: x for name, x in options.items() if x is not None}
-    if options["--roi"] in ("wrong", "movie.h5"):
-        options["--roi"] = str(
-            (tmp_path / options["--roi"]).with_suffix(".h5" if "movie" in options["--roi"] else ".npy")
-        )
-    arguments = ["ainerd", "analyze", options.pop("file"), *(x for pair in options.items() for x in pair)]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capsys.readouterr().err
-    assert ended.value.code == 2
+    with h5py.File(movie, "r+") as file:
+        if "image" in change.values():
+            file["image"] = np.ones((3, 4))
+    options = {"--dataset": "somewhere/frames", "--roi": "roi.npy", "--frame-time": "0.1"} | change
+    file = options.pop("file", "movie.h5")
+    given = (part for name, value in options.items() if value is not None for part in (name, value))
+    printed = said("analyze", file, *given)
     assert printed.startswith("ainerd: ") and message in printed and printed.count("\n") == 1
 
 
@@ -111,13 +97,3 @@ def test_without_the_extra_of_the_agent_a_remedy_is_printed():
     script += "from ainerd.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_name_with_brackets_is_no_markup_and_bins_may_come_from_a_file(movie, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Partition.from_roi_map(np.load("roi.npy")).save("roi.h5")
-    movie.rename("m[bold]$x$.h5")
-    options = ("--dataset", "somewhere/frames", "--roi", "roi.h5", "--frame-time", 0.1)
-    done = run("analyze", "m[bold]$x$.h5", *options)
-    assert done.exit_code == 0 and done.output.split().count("m[bold]$x$.h5") == 1, done.output
-    assert "results: m[bold]$x$_c2.h5   figure: m[bold]$x$_c2.png\n" in done.output

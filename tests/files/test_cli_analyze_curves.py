@@ -1,11 +1,7 @@
 """`ainerd analyze` of g2 that others wrote.
 
-The files are written here as published for each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
-APS, boost_corr: the names in pyXpcsViewer, ``core/file_io/aps_8idi.py``, and ``t_el = delay_list * frame_time *
-stride_frame * avg_frame`` in ``core/xpcs_file.py``. APS before that: ``/exchange/norm-0-g2`` and its neighbours, with
-lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_period``, lists of q in 1/Å. The Lambda's
-``.nxs``: the names and the order of dimensions in ``xicam/XPCS/ingestors`` of Xi-cam.XPCS. pychx 4.4:
-``Create_Report.py``, ``export_xpcs_results_to_h5`` (``md`` and ``qval_dict`` are attributes of a dataset).
+The files are written here as published for each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions. pychx
+4.4: ``Create_Report.py``, ``export_xpcs_results_to_h5`` (``md`` and ``qval_dict`` are attributes of a dataset).
 """
 
 import re
@@ -18,6 +14,7 @@ from typer.testing import CliRunner
 
 from ainerd.cli import app
 from ainerd_files import FittedCurves, read_curves
+from tests.files.map_files import bins_of_boost_corr, curves_of_boost_corr
 
 LAGS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
 FRAME_S, TAU_S, Q = 0.02, np.array([0.6, 0.3, 0.15]), np.array([0.02, 0.04, 0.06])
@@ -43,29 +40,6 @@ def nexus(file, mode=None, keys=False):
     masks["dynamic_q_list"].attrs["units"] = "1/nm"
 
 
-def boost_corr(file):
-    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
-    group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = LAGS[None], G2.T, ERROR.T
-    group["config/stride_frame"], group["config/avg_frame"] = 1, 2
-    file["entry/instrument/detector_1/frame_time"] = FRAME_S / 2
-    bins["dynamic_roi_map"], bins["mask"], bins["map_names"] = (
-        MAP.astype("u4"),
-        np.ones(MAP.shape, "u1"),
-        [b"q", b"phi"],
-    )
-    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
-    bins["dynamic_index_mapping"] = [0, 1, 2]
-
-
-def before(file):
-    exchange, xpcs = file.create_group("exchange"), file.create_group("xpcs")
-    exchange["tau"], exchange["norm-0-g2"], exchange["norm-0-stderr"] = LAGS[None], G2.T, ERROR.T
-    file["measurement/instrument/detector/exposure_period"] = [[FRAME_S]]
-    xpcs["dqmap"], xpcs["sqmap"], xpcs["mask"] = MAP, MAP, np.ones(MAP.shape, "u1")
-    xpcs["dqlist"], xpcs["sqlist"] = Q[None] / 10, Q[None] / 10
-    xpcs["avg_frames"], xpcs["stride_frames"] = [[1]], [[1]]
-
-
 def pychx(file):
     shot = np.full((1, 3), 5.0)  # lag 0
     file["g2"], file["g2_err"] = np.concatenate([shot, G2.T]), np.concatenate([shot, ERROR.T])
@@ -76,13 +50,30 @@ def pychx(file):
         of_q.attrs[str(k)] = [q / 10]
 
 
+def gel(file):
+    """Write two modes, the slow one beyond the lags, in 27 rings, of which few have photons for more than noise."""
+    lags = np.r_[np.arange(1, 9), (np.arange(5, 9) * 2 ** np.arange(1, 14)[:, None]).ravel()]
+    q, rng = np.geomspace(0.03, 0.3, 27), np.random.default_rng(0)
+    share, tau = np.linspace(0.25, 0.7, 27)[:, None], 60 / (q / 0.03)[:, None]
+    g1 = share * np.exp(-((lags / tau) ** 0.7)) + (1 - share) * np.exp(-((lags / 5e6) ** 0.5))
+    error = 1e-2 * (q / 0.03)[:, None] ** 2 / np.sqrt(np.maximum(lags / 8, 1))
+    g2 = 1 + 0.135 * g1**2 + rng.normal(size=g1.shape) * error
+    curves_of_boost_corr(file, lags, g2, error * np.ones_like(g2), 2e-5)
+    bins_of_boost_corr(file, np.repeat(np.arange(28), 10).reshape(28, 10), q)
+
+
+def boost_corr(file):
+    curves_of_boost_corr(file, LAGS, G2, ERROR, FRAME_S, averaged=2)
+    bins_of_boost_corr(file, MAP, Q)
+
+
 LAYOUTS = {
     "NXxpcs, lags first": lambda file: nexus(file, "one_array"),
     "NXxpcs, bins first": lambda file: nexus(file, "one_array_q_first"),
     "NXxpcs, a key for each bin": lambda file: nexus(file, keys=True),
     "boost_corr": boost_corr,
-    "8-ID-I": before,
     "pychx": pychx,
+    "gel": gel,
 }
 
 
@@ -98,12 +89,17 @@ def written(tmp_path, monkeypatch):
     return write
 
 
+@pytest.fixture
+def gel_file(written):
+    return written("gel")
+
+
 def run(*arguments):
     done = CliRunner().invoke(app, ["analyze", *map(str, arguments)])
     return done, " ".join(f"{done.output} {done.exception or ''}".split())
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "gel"])
 def test_every_layout_gives_the_same_curves(layout, written):
     curves = read_curves(written(layout))
     np.testing.assert_allclose(curves.tau_s, FRAME_S * LAGS)
@@ -128,9 +124,8 @@ def test_numbers_for_poisson_errors_come_along(written):
     assert of_pychx.n_frames == 70 and of_pychx.mean_counts.tolist() == [0.5, 1.0, 1.5]
 
 
-@pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
-def test_the_command_fits_them(layout, written, tmp_path):
-    done, printed = run(written(layout))
+def test_the_command_fits_them(written, tmp_path):
+    done, printed = run(written("NXxpcs, lags first"))
     assert done.exit_code == 0, printed
     assert "12 lags, 0.02 to 1.28 s" in printed and "no fit" not in printed
     with h5py.File(tmp_path / "result_g2.h5") as results:
@@ -154,25 +149,11 @@ def test_curves_of_one_q_have_no_exponent_and_the_reason(written, tmp_path):
     assert f"no exponent: {reason}" in [label.replace("\n", " ") for label in labels]
 
 
-def test_curves_without_bins_have_no_q(written):
-    path = written("NXxpcs, lags first")
+def test_a_bin_without_a_good_pixel_takes_its_curve_away(written):
+    path = written("boost_corr")
     with h5py.File(path, "r+") as file:
-        masks = file["entry/instrument/masks"]
-        masks["dynamic_roi_map"][:2] = [[4], [5]]
-        del masks["dynamic_q_list"]
-    done, printed = run(path)
-    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 5" in printed
-    assert np.isnan(read_curves(path).q).all()
-
-
-@pytest.mark.parametrize("layout", ["boost_corr", "8-ID-I"])
-def test_a_bin_without_a_good_pixel_takes_its_curve_away(layout, written):
-    path = written(layout)
-    with h5py.File(path, "r+") as file:
-        group = file["xpcs/qmap" if layout == "boost_corr" else "xpcs"]
-        group["mask"][6:9] = 0  # all of the second bin
-        g2 = file["xpcs/multitau/normalized_g2" if layout == "boost_corr" else "exchange/norm-0-g2"]
-        g2[:, 1] = 0  # as boost_corr leaves it
+        file["xpcs/qmap/mask"][6:9] = 0  # all of the second bin
+        file["xpcs/multitau/normalized_g2"][:, 1] = 0  # as boost_corr leaves it
     curves = read_curves(path)
     np.testing.assert_allclose(curves.g2, G2[[0, 2]])
     np.testing.assert_allclose(curves.error, ERROR[[0, 2]])
@@ -184,21 +165,12 @@ def test_a_bin_without_a_good_pixel_takes_its_curve_away(layout, written):
     ("layout", "name", "value", "message"),
     [
         ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: give --frame-time"),
+        ("boost_corr", "entry/instrument/detector_1/frame_time", 0.0, "frame_time is 0, expected a positive"),
         ("boost_corr", "xpcs/multitau/normalized_g2", G2, "has shape (3, 12), expected (12 lags, bins)"),
         ("boost_corr", "xpcs/multitau/delay_list", None, "/xpcs/multitau/delay_list is not there"),
         ("boost_corr", "xpcs/multitau/delay_list", 0 * LAGS, "are not positive numbers"),
-        ("boost_corr", "xpcs/multitau/normalized_g2_err", -0.1 * G2.T, "normalized_g2_err holds negative errors (sm"),
-        ("NXxpcs, lags first", "entry/data/g2_derr", -0.1 * G2.T, "/entry/data/g2_derr holds negative errors"),
-        (
-            "boost_corr",
-            "entry/instrument/detector_1/frame_time",
-            0.0,
-            "frame_time is 0, expected a positive",
-        ),
-        ("8-ID-I", "xpcs/avg_frames", [[4]], "xpcs/avg_frames is not 1: give --frame-time"),
-        ("8-ID-I", "measurement/instrument/detector/exposure_period", None, "exposure_period is not there"),
+        ("boost_corr", "xpcs/multitau/normalized_g2_err", -0.1 * G2.T, "normalized_g2_err holds negative errors"),
         ("NXxpcs, lags first", "entry/data/delay_difference", b"12", "delay_difference holds no numbers"),
-        ("NXxpcs, lags first", "entry/data/g2", G2[:, :5], "has shape (3, 5), and there are 12 lags"),
     ],
 )
 def test_contents_that_do_not_fit_are_named(layout, name, value, message, written):
@@ -212,12 +184,7 @@ def test_contents_that_do_not_fit_are_named(layout, name, value, message, writte
 
 
 def test_the_time_of_a_frame_may_be_given(written):
-    path = written("8-ID-I")
-    with h5py.File(path, "r+") as file:
-        file["xpcs/avg_frames"][...] = 4
-    np.testing.assert_allclose(read_curves(path, frame_time_s=0.5).tau_s, 0.5 * LAGS)
-    done, printed = run(path, "--frame-time", 0.5)
-    assert done.exit_code == 0 and "0.5 to 32 s" in printed
+    np.testing.assert_allclose(read_curves(written("NXxpcs, lags first"), frame_time_s=0.5).tau_s, 0.5 * LAGS)
 
 
 def test_a_file_without_g2_wants_bins(tmp_path):
@@ -244,34 +211,8 @@ def test_the_viewer_of_aps_reads_the_same(written):
     np.testing.assert_allclose(10 * np.ravel(theirs["dqlist"]), ours.q)
 
 
-def gel(file):
-    """Write two modes, the slow one beyond the lags, in 27 rings, of which few have photons for more than noise."""
-    lags = np.r_[np.arange(1, 9), (np.arange(5, 9) * 2 ** np.arange(1, 14)[:, None]).ravel()]
-    q, rng = np.geomspace(0.03, 0.3, 27), np.random.default_rng(0)
-    share, tau = np.linspace(0.25, 0.7, 27)[:, None], 60 / (q / 0.03)[:, None]
-    g1 = share * np.exp(-((lags / tau) ** 0.7)) + (1 - share) * np.exp(-((lags / 5e6) ** 0.5))
-    error = 1e-2 * (q / 0.03)[:, None] ** 2 / np.sqrt(np.maximum(lags / 8, 1))
-    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
-    group["delay_list"], group["normalized_g2_err"] = lags, error.T
-    group["normalized_g2"] = (1 + 0.135 * g1**2 + rng.normal(size=g1.shape) * error).T
-    file["entry/instrument/detector_1/frame_time"] = 2e-5
-    roi = np.repeat(np.arange(28), 10).reshape(28, 10)
-    bins["dynamic_roi_map"], bins["mask"], bins["map_names"] = roi, np.ones(roi.shape, "u1"), [b"q", b"phi"]
-    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = q / 10, [0.0]
-    bins["dynamic_index_mapping"] = np.arange(27)
-
-
-@pytest.fixture
-def gel_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    with h5py.File("gel.hdf", "w") as file:
-        gel(file)
-    return tmp_path / "gel.hdf"
-
-
 def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
-    done = CliRunner().invoke(app, ["analyze", str(gel_file)])
+    done = CliRunner().invoke(app, ["analyze", str(gel_file)], env={"COLUMNS": "160"})
     rows = [line for line in done.output.splitlines() if re.match(r" +\d+ +0\.\d", line)]
     assert len(rows) == 27 and "half (s)" in done.output
     assert "fitted together, two stretched: contrast" in done.output
@@ -289,30 +230,19 @@ def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
 
 
 def test_contrast_and_shared_parameters_are_options(gel_file):
-    done = CliRunner().invoke(app, ["analyze", str(gel_file), "--contrast", "0.135", "--share", "exponent"])
-    assert "contrast 0.135, exponent" in done.output
-    alone = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "none"])
-    assert "fitted together" not in alone.output
-    wrong = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast,tau"])
-    assert "'tau' cannot be shared: give contrast, exponent, baseline" in str(wrong.exception)
-    frames = CliRunner().invoke(app, ["analyze", str(gel_file), "--share", "contrast", "--roi", str(gel_file)])
-    assert "--share is for a file with g2" in str(frames.exception)
+    assert "contrast 0.135, exponent" in run(gel_file, "--contrast", 0.135, "--share", "exponent")[1]
+    assert "fitted together" not in run(gel_file, "--share", "none", "--force")[1]
+    assert "'tau' cannot be shared" in run(gel_file, "--share", "contrast,tau", "--force")[1]
+    assert "--share is for a file with g2" in run(gel_file, "--share", "contrast", "--roi", gel_file, "--force")[1]
 
 
 def test_what_the_commands_write_they_read(gel_file, tmp_path):
     for name in ("a.hdf", "b.hdf"):
         (tmp_path / name).write_bytes(gel_file.read_bytes())
-    for command in (["analyze", "gel.hdf", "--out", "one.h5"], ["average", "a.hdf", "b.hdf", "--out", "mean.h5"]):
+    for command in (["analyze", "result.hdf", "--out", "one.h5"], ["average", "a.hdf", "b.hdf", "--out", "mean.h5"]):
         assert CliRunner().invoke(app, command).exit_code == 0
-    once, mean, given = (read_curves(name) for name in ("one.h5", "mean.h5", "gel.hdf"))
+    once, mean, given = (read_curves(name) for name in ("one.h5", "mean.h5", "result.hdf"))
     for name in ("tau_s", "g2", "error", "q", "numbers", "n_pixels", "frame_time_s"):
         np.testing.assert_allclose(getattr(once, name), getattr(given, name))
     assert mean.n_files == 2 and np.allclose(mean.g2, given.g2)
     assert CliRunner().invoke(app, ["average", "one.h5", "mean.h5", "--out", "all.h5"]).exit_code == 0
-
-
-@pytest.mark.parametrize("name", ["xpcs/average/file_list", "average/names", "exchange/average/files"])
-def test_averages_of_others_have_as_many_files_as_they_list(name, gel_file):
-    with h5py.File(gel_file, "r+") as file:
-        file[name] = [b"a", b"b", b"c"]
-    assert read_curves(gel_file).n_files == 3

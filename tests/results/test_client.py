@@ -1,7 +1,6 @@
 """The client of one result in an installation with ainerd."""
 
 from dataclasses import replace
-from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
@@ -10,17 +9,13 @@ from IPython.core.formatters import DisplayFormatter
 from ainerd.results import AinerdResult, explain, export
 from ainerd.technique import panels
 from ainerd.words import SINCE
+from tests.cli.conftest import Site
 
 
 @pytest.fixture(scope="module")
 def nodes(night):
     client, _, keys = night
     return [client["ainerd/results"][key] for key in keys]
-
-
-def test_tiled_finds_the_class():
-    (entry,) = entry_points(group="tiled.structure_client", name="AinerdResult")
-    assert entry.load() is AinerdResult
 
 
 def test_arrays_are_attributes_read_when_sliced(nodes, night):
@@ -41,7 +36,7 @@ def test_missing_arrays_are_not_attributes(nodes):
 
 
 def test_the_repr_has_the_verdict(nodes):
-    assert repr(nodes[3]) == ("<AinerdResult of scan 3: regime 1, p = 0.003 (novel); tau, bins, stress>")
+    assert repr(nodes[3]) == "<AinerdResult of scan 3: regime 1, p = 0.003 (novel); tau, bins, stress>"
     assert "scan 5: no result, zero photons in the bins" in repr(nodes[5]) and "computing; no arrays" in repr(nodes[6])
 
 
@@ -101,13 +96,7 @@ def export(store, key, path):
 @pytest.fixture
 def toy_panels(tmp_path, monkeypatch):
     """Panels of a technique ``toy``, installed like a package."""
-    (tmp_path / "toy_panels.py").write_text(TOY)
-    info = tmp_path / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[ainerd.panels]\ntoy = toy_panels\n[ainerd.exports]\ntoy = toy_panels:export\n"
-    )
+    Site(tmp_path).install("toy", {"toy_panels": TOY}, panels="toy_panels", exports="toy_panels:export")
     monkeypatch.syspath_prepend(tmp_path)
     panels.cache_clear()
     yield
@@ -163,8 +152,6 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
     assert store.explain(keys[2]).startswith("not novel")
     assert store.explain(keys[5]).startswith("there is no verdict, the analysis failed: zero photons")
     assert store.explain(keys[7]).startswith("there is no p-value")
-    dark = store.record(keys[5]).changed(reason="is the shutter open?")
-    assert explain(dark) == "there is no verdict, the analysis failed: is the shutter open?"
     with pytest.raises(KeyError, match="no result 'nothing'"):
         store.explain("nothing")
 

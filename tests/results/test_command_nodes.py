@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ainerd.results import AgentNode, _nodes, commands
+from ainerd.results import AgentNode, commands
 from tests.waiting import until
 
 QUICK_S = 30.0  # without the stream, the agent of this file never looks
@@ -36,12 +36,10 @@ def test_an_agent_hears_of_a_command_at_once_and_its_sender_has_the_answer(node,
 
 
 @pytest.mark.fault("A program leaves nodes that cannot be answered", "They are left out, and keep no place")
-def test_nodes_that_cannot_be_answered_hide_no_command(node, ainerd, monkeypatch):
-    monkeypatch.setattr(_nodes, "PAGE", 3)
+def test_nodes_that_cannot_be_answered_hide_no_command(node, ainerd):
     asked = commands.command_metadata(commands.Hold(by="Eve"), "far")
-    for name in ("commands", "holds"):
-        for i in range(7):
-            ainerd["agents", node._key, name].create_container(f"#{i}", metadata=asked)
+    for container in ainerd["agents"].values().first().values():
+        container.create_container("#1", metadata=asked)
     for command in (box := commands.SetExcluded(regions=[]), hold := commands.Hold(by="Ann")):
         node.send(command)
     assert [place for place, _ in node.commands()] == [("holds", hold.id), ("commands", box.id)]

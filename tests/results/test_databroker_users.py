@@ -22,31 +22,13 @@ def run(server):
     return server.client()["databroker/raw"], uid
 
 
-def test_runs_by_uid_scan_id_and_recency(run):
-    cat, uid = run
-    for run in (cat[uid], cat[uid[:8]], cat[1], cat[-1]):
-        assert run.metadata["start"]["uid"] == uid
-
-
-def elsewhere(server, uid, script):
-    """Run a script in its own process, as Broker and `v2` change all Tiled clients; return its output."""
-    begin = "import sys, warnings; from tiled.client import from_uri; uid = sys.argv[2]\n"
-    begin += 'cat = from_uri(sys.argv[1], api_key=sys.stdin.read())["databroker/raw"]\n'
-    command = [sys.executable, "-c", begin + script, server.uri, uid]
-    ran = subprocess.run(command, input=server.api_key, capture_output=True, text=True, timeout=60)
-    return ran.stdout.strip() or ran.stderr
-
-
-def test_runs_as_version_2_shows_them(run, server):
-    script = """
+USERS = """
+import sys, warnings
+from tiled.client import from_uri
+uid = sys.argv[2]
+cat = from_uri(sys.argv[1], api_key=sys.stdin.read())["databroker/raw"]
 assert cat.v2[-1].metadata["start"]["uid"] == cat.v2[uid].metadata["start"]["uid"] == uid
-print(cat.v2[-1]["primary"].read()["det1"].values.tolist())
-"""
-    assert elsewhere(server, run[1], script) == "[5.0, 5.0, 5.0]"
-
-
-def test_broker(run, server):
-    script = """
+assert cat.v2[-1]["primary"].read()["det1"].values.tolist() == [5.0, 5.0, 5.0]
 warnings.simplefilter("ignore")
 from databroker import Broker
 from tiled.client.utils import ClientError
@@ -59,4 +41,16 @@ try:
 except ClientError as error:
     print("no documents", "406" in str(error))
 """
-    assert elsewhere(server, run[1], script) == "no documents True"
+
+
+def test_runs_by_uid_scan_id_and_recency(run):
+    cat, uid = run
+    for run in (cat[uid], cat[uid[:8]], cat[1], cat[-1]):
+        assert run.metadata["start"]["uid"] == uid
+
+
+def test_runs_as_version_2_and_broker_show_them(run, server):
+    """In a process of its own, as both change all Tiled clients."""
+    command = [sys.executable, "-c", USERS, server.uri, run[1]]
+    ran = subprocess.run(command, input=server.api_key, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "no documents True", ran.stderr

@@ -1,15 +1,12 @@
 """A store reads the metadata of many results exactly, whoever writes, and with few requests."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy.dialects import postgresql
 from tiled.catalog import orm
-from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, ResultStore, _table, digest
+from ainerd.results import AtlasRecord, ResultStore, digest
 
 
 @pytest.fixture
@@ -24,53 +21,6 @@ def put(ainerd, record):
     return write
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """Keys of the results that were requested from a foreign server."""
-    keys = []
-
-    def noted(read):
-        def reading(*args):
-            for node in read(*args):
-                keys.append(node[0])
-                yield node
-
-        return reading
-
-    for name in ("read_nodes", "read_named"):
-        monkeypatch.setattr(_table, name, noted(getattr(_table, name)))
-    return keys
-
-
-def truth(ainerd):
-    return {key: node.metadata["status"] for key, node in ainerd["results"].items()}
-
-
-def test_only_results_that_may_have_changed_are_read_again(store, ainerd, put, asked):
-    put(status="failed", reason="dark")
-    retaken, last = put(status="failed", reason="full", retake=True), put()
-    assert store.table(all=True)["status"].to_dict() == truth(ainerd)
-    asked.clear()
-    assert len(store.table(all=True)) == 3 and asked == [last, retaken]
-    new = put()
-    asked.clear()
-    assert store.table(all=True)["status"].to_dict() == truth(ainerd) and asked == [last, new, retaken]
-
-
-def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
-    other, begun = ResultStore(ainerd), record()
-    for step in (
-        lambda: other.begin(begun),
-        lambda: other.fail(begun.key, "dark"),
-        lambda: other.begin(begun),
-        lambda: other.complete(begun.key, analysis(only=["tau"])),
-        lambda: other.begin(record(parameters={"size": 1})),
-    ):
-        step()
-        assert store.table(all=True)["status"].to_dict() == truth(ainerd)
-    assert store.table(all=True).loc[begun.key, "beta"] == 0.25
-
-
 def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
     keys = [put(run_time=1.7e9 + i, status="computing" if i == 1 else "complete", embedding=[0.5, i]) for i in range(5)]
@@ -82,7 +32,7 @@ def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     assert store.embeddings().to_numpy().tolist() == [[0.5, i] for i in range(5)]
 
 
-@pytest.mark.parametrize("removed, added", [(0, 1), (1, 2), (2, 0), (2, 1), (2, 2)])
+@pytest.mark.parametrize("removed, added", [(0, 1), (2, 1)])
 def test_removed_results_are_gone(store, ainerd, put, removed, added):
     keys = [put() for _ in range(3)]
     assert len(store) == 3
@@ -91,51 +41,16 @@ def test_removed_results_are_gone(store, ainerd, put, removed, added):
     assert list(store.table(all=True).index) == [key for key in keys if key != keys[removed]] + new
 
 
-def test_a_result_that_was_committed_late_is_seen(server, store, ainerd, put):
-    """In PostgreSQL a transaction may be committed after one with a higher id."""
-    first, late, last = put(), put(), put()
-    with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog:
-        (row,) = catalog.execute("SELECT * FROM nodes WHERE key = ?", (late,)).fetchall()
-    ainerd["results"].delete_contents(late, external_only=False)
-    assert list(store.table(all=True).index) == [first, last]
-    with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog, catalog:
-        catalog.execute(f"INSERT INTO nodes VALUES ({', '.join('?' * len(row))})", row)
-    assert set(store.table(all=True).index) == {first, late, last}
-
-
-def test_a_change_by_hand_is_seen_by_a_new_store(store, ainerd, put):
-    key, _ = put(), put()
-    assert store.table(all=True).loc[key, "status"] == "complete"
-    ainerd["results"][key].update_metadata({"operator": "night shift"})
-    assert list(ainerd["results"].search(Key("operator") == "night shift")) == [key]
-    assert list(ResultStore(ainerd).search(operator="night shift").index) == [key]
-
-
-def test_a_result_with_other_parameters_supersedes_the_former(server, ainerd, record, analysis):
-    first, folder = record(run_time=1.7e9, event=1), server.directory / "results"
-    writer, store = (ResultStore(ainerd, folder=folder) for _ in range(2))
-    writer.complete(writer.begin(first), analysis(only=["tau"]))
-    same, other = record(), first.changed(parameters={"size": 128})
-    assert store.take(same) is None and store.take(first) == "complete"
-    assert store.take(other) is None
-    assert store.record(other.key).supersedes == first.key and store.record(same.key).supersedes is None
-
-
 INDEXES = Path(__file__).resolve().parents[2] / "docs/how-to/files/tiled/indexes.sql"
 
 
 @pytest.fixture
 def requests(ainerd):
-    """Method and path of each request."""
     seen = []
     hooks = ainerd.context.http_client.event_hooks["request"]
-
-    def note(request):
-        seen.append((request.method, request.url.path))
-
-    hooks.append(note)
+    hooks.append(seen.append)
     yield seen
-    hooks.remove(note)
+    hooks.remove(seen.append)
 
 
 @pytest.fixture
@@ -151,7 +66,7 @@ def written(ainerd, record):
     return made
 
 
-@pytest.mark.parametrize("scope", [{}, {"agent": "a"}, {"agent": "b"}])
+@pytest.mark.parametrize("scope", [{}, {"agent": "b"}])
 def test_a_known_table_takes_few_requests(ainerd, written, record, requests, scope):
     if scope:
         scope = scope | {"digest": digest(written[0].parameters)}
@@ -160,7 +75,9 @@ def test_a_known_table_takes_few_requests(ainerd, written, record, requests, sco
     for ask in (store.table, lambda: store.search(regime=3), lambda: len(store), lambda: store.key(short)):
         requests.clear()
         ask()
-        assert {method for method, _ in requests} == {"GET"} and len(requests) <= 5
+        assert {request.method for request in requests} == {"GET"} and len(requests) <= 5
+        of_results = [request.url.params for request in requests if request.url.path.rstrip("/").endswith("/results")]
+        assert {params.get("page[offset]", "3") for params in of_results} == {"3"}  # none is read again from the first
     later = record(status="complete", run_time=1.8e9, scan_id=9, agent=scope.get("agent", "a"))
     ainerd["results"].create_container(later.key, metadata=later.metadata(), specs=["AinerdResult"])
     ainerd["results"][written[1].key].update_metadata({"status": "complete", "retake": False})

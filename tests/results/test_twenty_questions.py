@@ -37,8 +37,8 @@ WHAT = {  # short answers to other questions
 
 
 @pytest.fixture(scope="module")
-def names(long_night):
-    client, store, keys = long_night
+def names(night):
+    client, store, keys = night
     names = {"client": client, "key": keys[2], "taken_back": "withdrawn"}
     code = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
     exec(re.sub(r"^(key|taken_back) = .*\n", "", code, flags=re.MULTILINE), names)
@@ -61,13 +61,13 @@ def test_each_question_has_an_answer():
 
 
 @pytest.mark.parametrize("question, tiled, store", QUESTIONS, ids=[re.sub(r"\W+", "-", q[0]) for q in QUESTIONS])
-def test_both_ways_give_the_same(question, tiled, store, names, long_night):
+def test_both_ways_give_the_same(question, tiled, store, names, night):
     with_tiled, with_store = plain(eval(tiled, names)), plain(eval(store, names))
     assert len(with_tiled) > 0
     if isinstance(with_store, set):
         assert set(with_tiled) == with_store
         (expected,) = (numbers for part, numbers in WHICH.items() if part in question)
-        assert with_store == {long_night[2][i] for i in expected}
+        assert with_store == {night[2][i] for i in expected}
     elif isinstance(with_store, list | str | dict):
         assert with_tiled == with_store
         assert all(answer == with_store for part, answer in WHAT.items() if part in question)
