@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
@@ -145,19 +145,48 @@ def test_a_run_over_which_workers_die_has_a_failed_result(archive, serial):
     assert archive.replay("--all")["complete"] == {name: key}
 
 
+def script(name, of_the_page):
+    """Return the code of a script of the page, with other values in place of those of the page."""
+    code = (SLURM / name).read_text()
+    for there, here in of_the_page.items():
+        assert there in code
+        code = code.replace(there, here)
+    return code
+
+
 def test_one_run_is_shared_as_the_page_says(archive, address):
-    code = (SLURM / "one_run.py").read_text()
-    names = {"of_settings": build_technique(Settings.load(SMALL)).partition}
-    for of_the_page, here in {
+    of_the_page = {
         "tcp://scheduler.example.org:8786": address,
         "100_000": str(FRAMES),
         "/data/movie.h5": str(archive.frames[0]),
         'Partition.load("qmap.h5")': "of_settings",
-    }.items():
-        assert of_the_page in code
-        code = code.replace(of_the_page, here)
-    exec(code, names)
-    np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
+    }
+    names = {"of_settings": build_technique(Settings.load(SMALL)).partition}
+    exec(script("one_run.py", of_the_page), names)
+    for name, whole in zip(("c2", "g2", "g2_err"), names["correlated"](names["bins"]), strict=True):
+        np.testing.assert_array_equal(names[name], whole)
+
+
+def test_the_jobs_of_slurm_are_workers(tmp_path):
+    """`sbatch` is a script here, which starts the job at once."""
+    for name, does in {"sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"', "scancel": "true"}.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    of_the_page = {
+        'cores=16, processes=16, memory="64GB"': 'cores=1, processes=1, memory="2GB"',
+        "source ~/ainerd.env": "true",
+        "jobs=4": "jobs=1",
+    }
+    given = []
+
+    def use(text):
+        with Client(text.split()[1], set_as_default=False) as client:
+            given.append(client.submit(eval, "1 + 1").result())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        exec(script("workers.py", of_the_page), {"input": use})
+    assert given == [2]
 
 
 def test_an_address_without_a_scheduler_is_refused():
