@@ -3,6 +3,7 @@
 speed    The same runs on one worker and on two, each started and warm: the efficiency is the gain over the number.
 killed   Four workers, one of which is killed in the middle: each run has one complete result.
 planned  Tasks that do nothing: the memory of the client and the scheduler, which are one process here.
+waiting  Tasks that only wait, as for a store with latency, on 16 workers: the efficiency of the division of work.
 """
 
 import os
@@ -27,7 +28,7 @@ from studies._session import SMALL, attached_session
 from studies._tools import Row, Study, memory_mb, report
 from studies.sustained import copied
 
-LEAST, MOST_MB = 0.85, 1000.0
+LEAST, MOST_MB, WAIT_S = 0.85, 1000.0, 0.5
 
 study = Study(__doc__)
 
@@ -72,6 +73,24 @@ def planned(runs: int = 100_000) -> None:
     report("archive_planned", rows, wrong=[] if rows[0]["memory (MB)"] <= MOST_MB else ["more than 1 GB"], runs=runs)
 
 
+@study.part
+def waiting(tasks: int = 1000) -> None:
+    """Give tasks of half a second to 16 workers."""
+    with workers(2, threads=8) as cluster:
+        for n in (16, tasks):  # the first ones start the workers
+            began = time.perf_counter()
+            for _ in track(completed(cluster.scheduler_address, wait, map(str, range(n))), "tasks", total=n):
+                pass
+            took = time.perf_counter() - began
+    rows = [{"workers": 16, "tasks": tasks, "clock (s)": took, "efficiency": tasks * WAIT_S / 16 / took}]
+    report("archive_waiting", rows, least={"efficiency": LEAST})
+
+
+def wait(name: str) -> None:
+    """Wait, as for a store."""
+    time.sleep(WAIT_S)
+
+
 @contextmanager
 def archive(runs: int, frames: int) -> Iterator[Container]:
     """Yield the catalog of an archive: copies of one run of the simulated instrument, without results.
@@ -94,9 +113,9 @@ def archive(runs: int, frames: int) -> Iterator[Container]:
 
 
 @contextmanager
-def workers(n: int) -> Iterator[LocalCluster]:
-    """Start workers with the environment of this process."""
-    with LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+def workers(n: int, threads: int = 1) -> Iterator[LocalCluster]:
+    """Start processes with the environment of this one, of one worker or several."""
+    with LocalCluster(n_workers=n, threads_per_worker=threads, dashboard_address="127.0.0.1:0") as cluster:
         yield cluster
 
 

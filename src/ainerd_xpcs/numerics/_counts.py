@@ -17,6 +17,7 @@ from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 
 LARGEST = 2**53  # whole numbers up to it are exact as floats
 SLOW = 64  # frames, about, over which the beam is taken for constant
+STRIP = 8192  # pixels, about, that are added to the rows at a time
 
 
 def check_counts(block: Array) -> Array:
@@ -88,22 +89,18 @@ def dimmed(usual: Array, share: Array) -> None:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add(row: Array, factor: np.floating, x: Array) -> None:
-    for i in range(x.size):
-        row[i] += factor * x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _sum_four(now: Array, first: int, last: int, s: np.floating) -> tuple[np.floating, ...]:
-    # unsigned bounds: no index can be one from the end
-    x0, x1, x2, x3 = now[0], now[1], now[2], now[3]
-    s0, s1, s2, s3 = s, s, s, s
-    for p in range(np.uint32(first), np.uint32(last)):
-        s0 += x0[p]
-        s1 += x1[p]
-        s2 += x2[p]
-        s3 += x3[p]
-    return s0, s1, s2, s3
+def _add(frame: Array, edges: Array, weight: float, row: Array, counts: Array) -> None:
+    """Add a frame with a weight to a row, and its sums to `counts`; the frame begins at the first edge."""
+    number = row.dtype.type  # so that the innermost loop stays in the dtype of the row
+    w = number(weight)
+    for j in range(edges.size - 1):
+        x, r = frame[edges[j] - edges[0] : edges[j + 1] - edges[0]], row[edges[j] : edges[j + 1]]
+        s = number(0)
+        for p in range(x.size):
+            a = number(x[p])
+            s += a
+            r[p] += w * a
+        counts[j] = s
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -113,28 +110,29 @@ def accumulate(
 ) -> None:  # fmt: skip
     """Add the counts of frames (b, n_pixels) to the rows and to the sums.
 
-    Pixels `left_out` are set to 0.
+    Pixels `left_out`, in order, are set to 0. Frames are added strip by strip, so that the rows stay in the cache; a
+    strip is one static sub-bin or several.
     """
-    n_sub = edges.size - 1
-    factor = np.zeros(2, reduced.dtype)  # numbers in the dtype of the rows, so that the innermost loops stay in it
-    now = np.zeros((4, block.shape[1]), reduced.dtype)  # four frames at a time, which stay in the cache
-    for b in range(0, block.shape[0], 4):
-        n = min(4, block.shape[0] - b)
-        for a in range(n):
-            frame, x = block[b + a], now[a]
-            for p in range(x.size):
-                x[p] = frame[p]
-            for p in left_out:
-                x[p] = 0
-        for j in range(n_sub):
-            s = _sum_four(now, edges[j], edges[j + 1], factor[1])
-            for a in range(n):
-                counts[t0 + b + a, j] = s[a]
-        for a in range(n):
-            if keep[b + a]:
-                for i in range(indptr[b + a], indptr[b + a + 1]):
-                    factor[0] = weights[i]
-                    _add(reduced[rows[i]], factor[0], now[a])
+    good, first, n_sub = np.empty(block.shape[1], reduced.dtype), 0, edges.size - 1
+    while first < n_sub:
+        last = first + 1
+        while last < n_sub and edges[last + 1] - edges[first] <= STRIP:
+            last += 1
+        some, begin, end = edges[first : last + 1], edges[first], edges[last]
+        out = left_out[np.searchsorted(left_out, begin) : np.searchsorted(left_out, end)]
+        for b in range(block.shape[0]):
+            frame, sums = block[b, begin:end], counts[t0 + b, first:last]
+            for i in range(indptr[b], indptr[b + 1]):
+                weight = weights[i] if keep[b] else 0.0
+                if out.size == 0:
+                    _add(frame, some, weight, reduced[rows[i]], sums)
+                    continue
+                for p in range(frame.size):
+                    good[p] = frame[p]
+                for p in out:
+                    good[p - begin] = 0
+                _add(good[: frame.size], some, weight, reduced[rows[i]], sums)
+        first = last
 
 
 def _kernel(number: Any) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Two-time maps of one long run, on workers of Dask: each computes those of some bins."""
+"""C2 and g2 of one long run, on workers of Dask: each computes those of some bins."""
 
 from pathlib import Path
 
@@ -6,21 +6,22 @@ import numpy as np
 from distributed import Client
 
 from ainerd.documents import FrameReader
-from ainerd_xpcs import Partition, TwoTimeReducer
-
-partition, path = Partition.load("qmap.h5"), Path("/data/movie.h5")
+from ainerd_xpcs import MultiTau, Partition, TwoTimeReducer
 
 
-def maps_of(part, path, n_frames):
-    """Return the two-time maps of some bins, (n, 256, 256)."""
-    reader = FrameReader(path, "entry/data/data", part.pixels, part.shape)
-    reducer = TwoTimeReducer(part, n_frames)
+def correlated(bins, n_frames=100_000):
+    """Return the two-time maps of some bins, (n, 256, 256), and g2 with its errors, (n, n_lags)."""
+    part = Partition.load("qmap.h5").only(bins)
+    reader = FrameReader(Path("/data/movie.h5"), "entry/data/data", part.pixels, part.shape)
+    reducer, correlator = TwoTimeReducer(part, n_frames), MultiTau(part)
     for block in reader.blocks(0, n_frames):
         reducer.push(block)
-    return reducer.maps()
+        correlator.push(block)
+    g2 = correlator.result()
+    return reducer.maps(), g2.value, g2.error
 
 
 with Client("tcp://scheduler.example.org:8786") as cluster:
-    bins = np.array_split(np.arange(1, partition.n_roi + 1), 8)
-    parts = cluster.map(maps_of, [partition.only(some) for some in bins], path=path, n_frames=100_000)
-    maps = np.concatenate(cluster.gather(parts))  # (n_roi, 256, 256), bin k at maps[k - 1]
+    bins = np.arange(1, Partition.load("qmap.h5").n_roi + 1)
+    parts = cluster.gather(cluster.map(correlated, np.array_split(bins, 8)))
+    c2, g2, g2_err = map(np.concatenate, zip(*parts, strict=True))  # bin k is at k - 1
