@@ -169,7 +169,10 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
 
 def test_the_jobs_of_slurm_are_workers(tmp_path):
     """`sbatch` is a script here, which starts the job at once."""
-    for name, does in {"sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"', "scancel": "true"}.items():
+    for name, does in {
+        "sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"',
+        "scancel": "true",
+    }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
         (tmp_path / name).chmod(0o755)
     of_the_page = {
