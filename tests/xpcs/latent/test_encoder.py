@@ -6,11 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
 from scipy.ndimage import zoom
 
 from ainerd_xpcs.dynamics import known_maps
-from ainerd_xpcs.latent import SHIPPED, Encoder, ModelError, read_tensors, write_weights
+from ainerd_xpcs.latent import Encoder, ModelError, read_tensors, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +36,6 @@ def test_decoding_interpolates_between_cell_centres(encoder, maps):
     coarse, fine = encoder.decode(z, size=64), encoder.decode(z)
     peer = zoom(coarse[0], 4, order=1, mode="nearest", grid_mode=True)
     np.testing.assert_allclose(fine[0], peer, atol=1e-5)
-
-
-def test_known_dynamics_are_reproduced(encoder):
-    maps = 1 + 0.2 * known_maps(60, np.random.default_rng(77))
-    kept = encoder.decode(encoder.encode(maps), size=64)
-    assert 1 - np.square(maps - kept).sum() / np.square(maps - maps.mean(0)).sum() > 0.9
 
 
 def test_bad_maps_are_refused(encoder):
@@ -99,23 +92,6 @@ def test_a_foreign_file_is_named(encoder, tmp_path):
         Encoder.load("umap")
 
 
-@pytest.mark.parametrize(
-    ("file", "kind", "name", "recipe"),
-    [
-        ("pca", "pca", "mean", {}), ("ours", "learned", "basis", {}), ("ours", "learned", "detail", {}),
-        ("ours", "learned", "encoder.0.weight", {}), ("run", "run", "low", {}), ("run", "run", "point.0.weight", {}),
-        ("run", "run", "", {"scatter": None}), ("run", "run", "", {"scatter": "wide"}),
-    ],
-)  # fmt: skip
-def test_a_file_whose_tensors_do_not_fit_is_named(tmp_path, file, kind, name, recipe):
-    tensors, given = read_tensors(SHIPPED / f"{file}.safetensors", kind)
-    if name:
-        tensors[name] = tensors[name][:5]
-    write_weights(tmp_path / "odd.safetensors", tensors, given | recipe)
-    with pytest.raises(ModelError, match="odd.safetensors: its tensors do not fit each other, or this version"):
-        Encoder.load(tmp_path / "odd.safetensors")
-
-
 @pytest.mark.parametrize("model", ["pca", "run"])
 def test_bins_without_numbers_have_no_point(model):
     encoder = Encoder.load(model)
@@ -148,11 +124,3 @@ def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path):
 def test_torch_is_not_imported_at_run_time():
     code = "import sys; from ainerd_xpcs.latent import Encoder; Encoder.load(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-@pytest.mark.parametrize("recipe", ["[]", "3", "null", "[" * 100_000])
-def test_a_file_with_a_bad_recipe_is_named(tmp_path, recipe):
-    path = tmp_path / "odd.safetensors"
-    path.write_bytes(save({"mean": np.zeros(3)}, {"ainerd": recipe}))
-    with pytest.raises(ModelError, match="damaged"):
-        Encoder.load(path)

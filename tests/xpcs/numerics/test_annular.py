@@ -56,24 +56,6 @@ def test_bins_agree_with_pyfai(beam, sectors):
     assert 0 <= bins.phi.min() and bins.phi.max() < 360
 
 
-def test_a_range_and_equal_edges_give_the_same_rings():
-    arguments = {**GEOMETRY, "beam_center_px": (10.0, 20.0), "n_phi": 7}
-    by_range = Partition.annular(**arguments, q_range_inv_nm=(0.03, 0.15), n_q=3)
-    by_edges = Partition.annular(**arguments, q_range_inv_nm=[0.03, 0.07, 0.11, 0.15])
-    assert np.array_equal(by_range.roi_map, by_edges.roi_map)
-    assert np.array_equal(by_range.static_map, by_edges.static_map)
-    assert np.allclose(by_range.static_q, by_edges.static_q) and by_range.static_q.size == 12
-
-
-def test_without_sectors_each_ring_is_one_bin():
-    rings = Partition.annular(**GEOMETRY, beam_center_px=(90.0, 120.0), q_range_inv_nm=[0.02, 0.03, 0.06, 0.1], n_phi=1)
-    q, _ = pyfai_q_phi(90.0, 120.0)
-    assert rings.n_roi == 3 and rings.n_left_out == 0
-    assert rings.n_pixels.tolist() == [
-        np.count_nonzero((q >= a) & (q < b)) for a, b in ((0.02, 0.03), (0.03, 0.06), (0.06, 0.1))
-    ]
-
-
 def test_a_pixel_at_the_start_of_the_first_sector_is_kept():
     # straight along the columns the rows are 0 away: the azimuth is 0, or a rounding error less
     odd = Detector(pixel1=PIXEL, pixel2=PIXEL, max_shape=(181, 241))

@@ -19,7 +19,6 @@ from ainerd_xpcs.numerics import (
     shifted,
     two_time,
 )
-from ainerd_xpcs.numerics._screen_areas import SAMPLED, AreaScreen
 
 SIDE, N = 48, 200
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -86,13 +85,6 @@ def test_copies_of_the_frame_before_are_left_out(photons):
     assert left.frames["copy"].tolist() == put.tolist() and left.n_frames == 20 and left.n_pixels == 0
 
 
-@pytest.mark.parametrize("block", [7, 50, 200])
-def test_a_block_that_comes_again_is_left_out_once(clean, block):
-    frames = clean.copy()
-    frames[120:150] = frames[40:70]
-    assert screened(frames, block)[0].left_out.frames["copy"].tolist() == [*range(120, 150)]
-
-
 def test_a_detector_that_stands_still_is_refused(clean):
     with pytest.raises(SpoiltRunError, match="179 of 200 frames are copies of earlier ones"):
         screened(np.concatenate([clean[:20], np.repeat(clean[20:21], 180, axis=0)]))
@@ -125,18 +117,6 @@ def test_counts_cut_off_low_give_no_relaxation_time(photons, is_low):
     assert screened(frames)[0].no_relaxation is None
 
 
-def test_an_offset_gives_no_relaxation_time():
-    assert screened(movie(3, n=400) + 1)[0].no_relaxation == "no pixel counts less than 1"
-
-
-def test_a_pedestal_and_a_gain_with_noise_are_named():
-    photons = movie(3)
-    noise = np.random.default_rng(0).normal(0, 3, photons.shape)
-    frames = np.round(100 + 12.3 * photons + noise).astype(np.uint16)
-    screen, g2 = screened(frames)
-    assert screen.no_contrast or no_light(g2, frames.mean())
-
-
 def test_afterglow_is_named():
     light = movie(6, modes=5)
     frames = light.copy()
@@ -151,14 +131,6 @@ def test_an_area_that_counts_nothing_is_left_out(clean, when):
     left = screened(frames)[0].left_out
     pixels = np.concatenate([left.pixels["died"], left.pixels["dead"]])
     assert set(RING.pixels[dead]) <= set(pixels) and left.n_pixels < 2 * dead.sum()
-
-
-def test_a_row_that_flickers_is_left_out():
-    rng, row = np.random.default_rng(0), ROW == 14
-    factor = np.ones((N, len(ROW)))
-    factor[:, row] = rng.uniform(0.3, 1, (N, 1))
-    left = screened(rng.binomial(movie(5, 4.0), factor).astype(np.uint16))[0].left_out
-    assert set(RING.pixels[row]) <= set(left.pixels["flickering"]) and left.n_pixels < 2 * row.sum()
 
 
 def grainy(seed, tau, photons=20.0, grain=6, n=400):
@@ -179,39 +151,11 @@ def test_areas_in_the_dark_of_slow_bright_speckle_have_not_died(tau, grain):
     assert not any(left.pixels[why].size for why in ("died", "dead", "flickering"))
 
 
-def test_a_row_that_dies_in_slow_bright_speckle_is_left_out():
-    frames, dead = grainy(30, 400.0, grain=2), (ROW >= 12) & (ROW < 14)
-    frames[200:, dead] = 0
-    left = screened(frames)[0].left_out
-    assert set(RING.pixels[dead]) <= set(left.pixels["died"]) and left.n_pixels < 2 * dead.sum()
-
-
-def test_no_area_has_died_where_the_beam_comes_slowly():
-    """At first two photons in all hit two rows: their shares of them are not certain."""
-    whole, rng = Partition.from_roi_map(np.ones((300, 300), int)), np.random.default_rng(0)
-    frames = rng.poisson(0.05, (64 * SAMPLED, 300 * 300)).astype(np.uint16)
-    frames[0], frames[0, [7, 70_000]] = 0, 1
-    good = np.ones(300 * 300, bool)
-    for dead in (None, 100):
-        if dead is not None:
-            frames.reshape(-1, 300, 300)[len(frames) // 2 :, dead] = 0
-        areas = AreaScreen(whole)
-        areas.add(frames, np.ones(len(frames), bool), good, 0)
-        assert areas.died(good).tolist() == ([] if dead is None else [*range(300 * dead, 300 * dead + 300)])
-
-
 def test_a_module_that_dies_is_a_reason(clean):
     frames = clean.copy()
     frames[100:, (ROW < SIDE // 2) & (COLUMN < SIDE // 2)] = 0
     with pytest.raises(SpoiltRunError, match="died"):
         screened(frames)
-
-
-def test_a_tenth_of_the_pixels_may_be_dead():
-    frames, dead = movie(7, 1.0, tau=5.0), np.random.default_rng(0).random(len(RING.pixels)) < 0.1
-    frames[:, dead] = 0
-    left = screened(frames)[0].left_out
-    assert set(RING.pixels[dead]) == set(left.pixels["dead"]) and left.n_pixels == dead.sum()
 
 
 def test_frames_in_a_wrong_order_are_seen_in_their_map():
@@ -260,13 +204,6 @@ def test_a_narrow_bin_that_rearranges_has_not_moved():
     assert [why_moved(avalanches(seed, 256, 25)) for seed in range(10, 18)] == [None] * 8
 
 
-@pytest.mark.parametrize("n", [256, 700, 1500])
-def test_a_narrow_bin_that_moves_is_named_in_runs_of_any_length(n):
-    frames, at = avalanches(0, n, 0), round(0.6 * n)
-    frames[at:] = np.roll(frames[at:], 11, axis=2)
-    assert why_moved(frames) == "the picture moved by 0 rows and 11 columns at 60% of the exposure"
-
-
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_sample_that_rearranges_has_not_moved(share):
     """From frame 120 on, a share of the field is that of another arrangement, or all of it."""
@@ -276,39 +213,6 @@ def test_a_sample_that_rearranges_has_not_moved(share):
     reducer = TwoTimeReducer(RING, N, size=N)
     reducer.push(frames)
     assert shifted(reducer.maps().mean(0), reducer) is None
-
-
-def test_pixels_that_always_count_the_most_are_no_evidence_of_copies():
-    frames = movie(8, 1e-3)
-    frames[:, [5, 300, 700, 1100]] = np.iinfo(frames.dtype).max
-    left = screened(frames)[0].left_out
-    assert left.n_frames == 0 and len(left.pixels["saturated"]) == left.n_pixels == 4
-
-
-def test_copies_are_found_beside_a_bad_pixel_that_flickers():
-    frames, rng = movie(9, 0.5), np.random.default_rng(1)
-    for t in (110, 150, 190):
-        frames[t] = frames[t - 1]
-    frames[:, 17] = rng.choice([0, 5000], N)
-    assert screened(frames)[0].left_out.frames["copy"].tolist() == [110, 150, 190]
-
-
-def test_frames_divided_by_a_flat_field_lose_no_area():
-    flat = np.where(ROW // 8 % 2, 1.02, 0.97)
-    screen, _ = screened(movie(10, 0.05, n=1000) * flat)
-    assert screen.left_out.n_pixels == 0 and screen.no_contrast is None
-
-
-def test_areas_that_relax_faster_than_the_others_do_not_flicker():
-    """Speckle of 2 × 2 pixels; the outer third of the detector is new in each frame, the rest stands still."""
-    rng, cell = np.random.default_rng(11), np.unique(ROW // 2 * SIDE + COLUMN // 2, return_inverse=True)[1]
-    fast = np.sort(RADIUS[ROW, COLUMN])[-len(ROW) // 3] < RADIUS[ROW, COLUMN]
-    still = rng.standard_normal((6, cell.max() + 1))
-    frames = np.empty((2000, len(ROW)), np.uint16)
-    for frame in frames:
-        new = rng.standard_normal(still.shape)
-        frame[:] = rng.poisson(3 * np.where(fast, (new**2).mean(0)[cell], (still**2).mean(0)[cell]))
-    assert screened(frames)[0].left_out.n_pixels == 0
 
 
 def test_a_dead_time_is_no_lost_light():
@@ -321,19 +225,6 @@ def test_a_dead_time_is_no_lost_light():
         frames[which] -= (gaps < 0.01).sum(1)
     screen, g2 = screened(frames.astype(np.uint16))
     assert screen.no_contrast is None and no_light(g2, frames.mean()) is None
-
-
-def test_very_many_photons_are_photons():
-    screen, _ = screened(np.random.default_rng(14).poisson(5000, (N, len(RING.pixels))).astype(np.uint16))
-    assert screen.no_contrast is None
-
-
-def test_many_hot_pixels_do_not_hide_each_other():
-    frames, rng = movie(20), np.random.default_rng(21)
-    hot = rng.random(len(RING.pixels)) < 0.1
-    frames[:, hot] = rng.poisson(20, (N, hot.sum()))
-    left = screened(frames)[0].left_out
-    assert set(RING.pixels[hot]) == set(left.pixels["hot"]) and left.n_pixels == hot.sum()
 
 
 @pytest.mark.parametrize("kind", [Screen, EventScreen])

@@ -151,15 +151,6 @@ def test_wide_bins_lower_the_fringes():
     assert flow.velocity == pytest.approx(7.5, rel=2e-3)
 
 
-def test_bins_and_parts_without_data_are_left_out():
-    value, parts, roi = correlated(np.random.default_rng(2), 18)
-    value[4], parts[roi == 4] = np.nan, np.nan
-    parts[0], parts[:, -1] = np.nan, np.nan
-    assert np.isfinite(fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi).flow_p)
-    few = fit_flow(LAGS, value[:2], FULL[:2], 0.02, parts=parts[roi < 2], part_roi=roi[roi < 2])
-    assert few.kind == "none" and np.isnan(few.flow_p)
-
-
 def test_parts_that_do_not_fit_are_named():
     value, parts, roi = correlated(np.random.default_rng(2), 18)
     with pytest.raises(ValueError, match="does not fit"):

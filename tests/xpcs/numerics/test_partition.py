@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from pyFAI.detectors import Detector
 
 from ainerd_xpcs.numerics import Partition
 
@@ -33,17 +32,6 @@ def test_pixels_are_ordered_bin_by_bin_and_ring_by_ring(partition):
     for j, (a, b) in enumerate(zip(partition.static_edges[:-1], partition.static_edges[1:], strict=True)):
         assert np.all(roi[a:b] == partition.static_roi[j] + 1)
         assert np.ptp(partition.static_map.ravel()[partition.pixels[a:b]]) == 0
-
-
-def test_masked_pixels_are_in_no_bin():
-    mask = np.zeros((516, 1556), bool)
-    mask[:258] = True
-    half = Partition.annular(**ANNULUS, mask=mask)
-    assert half.n_roi == 9 and not half.roi_map[:258].any() and half.phi.tolist() == list(range(10, 180, 20))
-    small = Detector(pixel1=55e-6, pixel2=55e-6, max_shape=(128, 192))
-    arguments = ANNULUS | {"detector": small, "beam_center_px": (64.0, 96.0), "distance_m": 5.0}
-    p = Partition.annular(**arguments, n_phi=2, mask=np.arange(128 * 192).reshape(128, 192) % 2 == 0)
-    assert np.all(p.pixels % 2 == 1)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ from ainerd_xpcs.numerics._scatter import (
     Sample,
     misfit,
     misfit_of_curve,
-    scatter,
-    shared,
 )
 
 LAG = np.arange(1.0, 61.0)
@@ -30,15 +28,6 @@ def test_misfit_p_values_of_the_true_curve_are_uniform():
     assert 0.02 < np.mean(p < 0.05) < 0.085 and 0.4 < np.median(p) < 0.6
 
 
-def test_an_echo_is_a_misfit():
-    echo = CURVE + 0.1 * np.exp(-(((LAG - 40) / 4) ** 2))
-    assert misfit(sample(echo, 0), CURVE) < 1e-6
-
-
-def test_too_few_parts_give_no_misfit():
-    assert np.isnan(misfit(sample(CURVE, 0, n_part=9), CURVE))
-
-
 @pytest.mark.parametrize("scale", [1e-3, 1.0])
 def test_a_small_misfit_is_tolerated_however_small_the_noise(scale):
     s = sample(1 + scale * (CURVE - 1), 1, noise=1e-4 * scale)
@@ -54,52 +43,6 @@ def test_a_lag_without_photon_pairs_takes_the_variance_of_its_neighbours(without
     sample = Sample(np.arange(1.0, 21), np.full(36, 1 / 36), x, x[:, 1])
     assert sample.variance == pytest.approx(0.1**2 / 36, rel=0.5)
     assert np.isnan(sample.estimate(x[:, 7])[1]) and sample.estimate(x[:, 6])[1] == pytest.approx(0.1 / 6, rel=0.5)
-
-
-OPPOSITE = (np.arange(18) + 9) % 18
-
-
-def growth(seed, same):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(18, 12))
-    if same:
-        x[9:] = x[:9]
-    roi = np.repeat(np.arange(18), 12)
-    s = Sample(np.arange(1.0, 3.0), np.full(216, 1 / 216), np.zeros((216, 2)), np.zeros(216))
-    return shared(s, x.reshape(-1, 1), roi, OPPOSITE)[0]
-
-
-def test_shared_speckle_raises_the_variance():
-    assert np.mean([growth(seed, True) for seed in range(40)]) > 1.7
-    assert np.mean([growth(seed, False) for seed in range(40)]) < 1.25
-    s = Sample(np.arange(2.0), np.full(4, 0.25), np.zeros((4, 2)), np.zeros(4))
-    assert shared(s, np.ones((4, 1)), np.array([0, 0, 1, 1]), np.array([-1, -1])).tolist() == [1.0]
-
-
-def test_bins_and_parts_without_values_are_left_out():
-    rng = np.random.default_rng(2)
-    parts, roi = rng.normal(1, 0.1, (18 * 12, 30)), np.repeat(np.arange(18), 12)
-    value = parts.reshape(18, 12, -1).mean(1)
-    value[4], parts[roi == 4] = np.nan, np.nan
-    parts[0], parts[:, -1] = np.nan, np.nan
-    noise, bins, data = scatter(value, parts, roi, None)
-    assert bins.tolist() == [k for k in range(18) if k != 4] and data.tolist() == list(range(29))
-    assert noise.freedom == 17 * 11 - 1
-
-
-def test_deviations_of_parts_give_the_covariance_of_their_bins():
-    rng = np.random.default_rng(3)
-    sizes, parts = [3, 5, 2, 4], rng.normal(1, 0.1, (14, 6))
-    roi, weight = np.repeat([0, 1, 2, 3], sizes), rng.uniform(1, 3, 14)
-    value = np.array([np.average(parts[roi == k], axis=0, weights=weight[roi == k]) for k in range(4)])
-    noise, bins, data = scatter(value, parts, roi, weight)
-    assert bins.tolist() == [0, 1, 3] and data.tolist() == [*range(6)]  # three parts are needed
-    total = np.array([weight[roi == k].sum() for k in bins])
-    assert noise.size == pytest.approx(total / total.mean()) and noise.factor[:3] == pytest.approx(1.5)
-    assert noise.factor[-1] == pytest.approx(4 / 3) and noise.roi.tolist() == [*[0] * 3, *[1] * 5, *[2] * 4]
-    for i, k in enumerate(bins):
-        share = weight[roi == k] / weight[roi == k].sum()
-        assert noise.deviation[noise.roi == i] == pytest.approx(share[:, None] * (parts[roi == k] - value[k]))
 
 
 def test_a_curve_without_parts_is_judged_by_the_covariance_of_its_lags():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd_xpcs.numerics import Events, MultiTau, Partition, TwoTimeReducer
+from ainerd_xpcs.numerics import Events, MultiTau, TwoTimeReducer
 
 SHAPE = (24, 20)
 
@@ -62,15 +62,6 @@ def test_rows_hold_counts_of_any_size(partition):
     assert dense.rows.max() > 1 << 16
 
 
-def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
-    frames, valid = movie(1, 700, 0.02)
-    dense, events = (TwoTimeReducer(partition, 700, size=32, dtype="float64") for _ in range(2))
-    dense.push(frames, valid=valid)
-    events.push(Events.of(frames, valid=valid))
-    monkeypatch.setattr("ainerd_xpcs.numerics._many_events.AT_A_TIME", 50)
-    np.testing.assert_allclose(events.maps(), dense.maps(), rtol=1e-14)
-
-
 @pytest.mark.parametrize("announced", [None, 6000])
 def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced):
     """If groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
@@ -121,21 +112,6 @@ def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons
     # where parts hardly differ, the dense sums themselves are rounded
     np.testing.assert_allclose(of_events.error, wanted.error, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(of_events.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
-
-
-def test_pixels_are_left_out_before_the_first_frame(partition):
-    frames, _ = movie(2, 200, 0.05)
-    maps, g2s = [], []
-    for as_events in (False, True):
-        reducer, live = TwoTimeReducer(partition, 200, size=16), MultiTau(partition)
-        for each in (reducer, live):
-            each.leave_out([3, 50])
-            each.push(Events.of(frames) if as_events else frames)
-        maps.append(reducer.maps())
-        g2s.append(live.result())
-    np.testing.assert_array_equal(maps[0], maps[1])
-    np.testing.assert_allclose(g2s[0].value, g2s[1].value, rtol=1e-6)
-    np.testing.assert_array_equal(g2s[0].n_pixels, g2s[1].n_pixels)
 
 
 def test_a_schedule_of_a_billion_ticks(partition):
@@ -190,11 +166,3 @@ def test_bad_input_is_refused(partition):
         Events.of(frames * 0.5)
     with pytest.raises(ValueError, match="negative"):
         Events.of(-frames.astype(int))
-
-
-def test_memory_does_not_grow_with_the_length_of_a_gap():
-    one = Partition.from_roi_map(np.ones((4, 5), int))
-    reducer = TwoTimeReducer(one, 10**9, size=4)
-    for first in range(0, 10**9, 10**8):
-        reducer.push(Events.of(np.ones((1, 4, 5), int), first))
-    assert reducer.n_pushed == 900_000_001 and len(reducer.sums.counts) < 10**7

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ainerd_xpcs.numerics import Events, Partition, TwoTimeReducer, reduction_operator, two_time
 from tests.weighted import full_map
@@ -47,19 +45,6 @@ def test_without_static_labels_it_is_the_definition_of_others(frames, partition)
         assert np.allclose(full[k - 1], wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [7, 20, 60, 64])
-def test_reduced_is_the_operator_on_the_full_map(frames, partition, size):
-    operator = reduction_operator("area", len(frames), size).toarray()
-    reduced = reduce(frames, partition, size=size, dtype="float64")
-    wanted = by_light(full_map(frames, partition), frames, partition, lambda c2: operator @ c2 @ operator.T)
-    assert np.abs(reduced - wanted).max() < 1e-12
-
-
-def test_a_map_is_that_of_longer_frames_where_the_size_divides(frames, partition):
-    longer = full_map(frames.reshape(20, 3, *partition.shape).sum(1), partition)
-    assert np.allclose(reduce(frames, partition, size=20, dtype="float64"), longer, atol=1e-12)
-
-
 def test_a_flickering_beam_changes_nothing():
     """The same speckle, in many photons, under a steady and a flickering beam; each pair of cells sees one speckle."""
     rng = np.random.default_rng(4)
@@ -90,13 +75,6 @@ def test_sparse_frames_have_the_noise_of_their_photons(photons):
     assert abs((below * rows).mean() + 1) < 4 * (below * rows).std() / np.sqrt(below.size)  # N (N - 1) pairs, not N²
 
 
-@settings(max_examples=12, deadline=None)
-@given(blocks=st.lists(st.integers(1, 70), min_size=1, max_size=6))
-def test_block_sizes_do_not_matter(frames, partition, blocks):
-    whole = reduce(frames, partition, blocks=(60,), size=16, dtype="float64")
-    assert np.abs(reduce(frames, partition, blocks=blocks, size=16, dtype="float64") - whole).max() < 1e-12
-
-
 def test_bad_frames_do_not_affect_other_frames(frames, partition):
     valid = np.ones(60, bool)
     valid[[0, 17, 18, 41]] = False
@@ -111,15 +89,6 @@ def test_bad_frames_do_not_affect_other_frames(frames, partition):
             of_cells = np.where(valid, light, 0)[:, cell == i, None] * np.where(valid, light, 0)[:, None, cell == j]
             wanted = np.nansum(full[:, cell == i][:, :, cell == j] * of_cells, axis=(1, 2)) / of_cells.sum((1, 2))
             assert np.allclose(maps[:, i, j], wanted, atol=1e-12)
-
-
-def test_frames_without_a_photon_are_left_out_automatically(frames, partition):
-    dark = frames.copy()
-    dark[[5, 6]] = 0
-    valid = np.ones(60, bool)
-    valid[[5, 6]] = False
-    maps = reduce(dark, partition, size=12, dtype="float64")
-    assert np.allclose(maps, reduce(frames, partition, size=12, valid=valid, dtype="float64"), atol=1e-12)
 
 
 def test_a_static_pattern_shows_its_contrast_on_the_diagonal_too():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ainerd.novelty import LOOKS
-from ainerd_xpcs.dynamics import MECHANISMS, Domains, Dynamics, Sheared, clean_exposure, draw, noisy
-from ainerd_xpcs.latent import Encoder, ModelError, run_embedding, write_weights
+from ainerd_xpcs.dynamics import MECHANISMS, Domains, Dynamics, Sheared, clean_exposure, noisy
+from ainerd_xpcs.latent import Encoder, ModelError, write_weights
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import (
     Bank,
@@ -126,20 +126,6 @@ def test_domains_rearrange_one_by_one():
     assert away.max() < 0.15
 
 
-def test_order_tells_jumps_from_a_rate_that_goes_in_turns(encoder):
-    """As many jumps, of one size, at any times, or in a few bunches."""
-    run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
-    scattered = np.linspace(0.02, 0.98, 16)
-    bunched = (np.array([0.15, 0.4, 0.65, 0.9])[:, None] + np.arange(4) / 64).ravel()
-    order = []
-    for times in (scattered, bunched):
-        jumps = tuple((float(when), 0.4) for when in times)
-        clean = seen_in(Clean.of(Dynamics(family="stick-slip", tau_s=5.0, events=jumps)), 18)
-        maps = np.repeat(np.repeat(np.broadcast_to(1 + 0.2 * clean, (18, 64, 64)), 4, 1), 4, 2)
-        order.append(run_features(encoder, maps, **run)[48:52])
-    assert order[0][0] < 0 < 0.3 < order[1][0]
-
-
 def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
     """Ten cells of motion, three times, in a sample at rest: 11 pairs of cells in a row move, the outer ones half."""
     run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
@@ -172,21 +158,6 @@ def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, 
     even = seen_from([Clean.of(dynamics)], np.zeros(1), np.ones(1))[0, 0]
     assert np.abs(seen - even).max() > 0.01  # which those of many frames are not
     np.testing.assert_allclose(cells.shot, share @ share.T * n_frames / 64, atol=1e-9)
-
-
-@pytest.mark.parametrize("duty", [0.0, 1.0])
-def test_fringes_of_a_flow_are_those_of_its_frames(duty):
-    """The phase of each frame is averaged over its time, and frames over cells."""
-    flow, n_frames, within = Dynamics(family="flow", tau_s=4.0, static=0.4, flow_rad_s=70.0, flow_deg=20.0), 96, 20
-    cells, phi = Cells.of_whole(n_frames), 55.0
-    t = ((np.arange(n_frames)[:, None] + 0.5 + duty * ((np.arange(within) + 0.5) / within - 0.5)) / n_frames).ravel()
-    moved = 0.6 * np.exp(-np.abs(t[:, None] - t) / 4.0)
-    pairs = 0
-    for at in phi + 20 * ((np.arange(10) + 0.5) / 10 - 0.5):
-        pairs = pairs + np.abs(0.4 + moved * np.exp(70j * np.cos(np.deg2rad(at - 20)) * (t[:, None] - t))) ** 2 / 10
-    by_frame = pairs.reshape(n_frames, within, n_frames, within).mean((1, 3))
-    seen = seen_from([Clean.of(flow, cells, duty)], np.array([phi]), np.array([20.0]), cells)[0, 0]
-    np.testing.assert_allclose(seen, cells.reduce(by_frame), atol=0.012)
 
 
 def test_measured_exposures_have_the_cells_of_many_frames(encoder, small):
@@ -246,23 +217,10 @@ def test_bins_of_part_of_a_circle_and_of_unequal_pixels_have_their_own_bank(enco
     assert (np.abs(np.mean(seen, axis=0) - draws[:, flow].mean(0)) / spread).max() < 2.5
 
 
-def test_features_begin_with_the_embedding(encoder):
-    rng = np.random.default_rng(1)
-    clean = np.float32(0.2) * clean_exposure(draw("avalanche", rng))[None]
-    maps = np.kron(noisy_runs(clean, rng=rng, **RUN)[0], np.ones((4, 4)))
-    embedding = run_embedding(encoder, encoder.encode(maps))
-    np.testing.assert_allclose(run_features(encoder, maps, **RUN)[:15], embedding[:15], atol=1e-4)
-
-
 @pytest.mark.parametrize("name", ["n_frames", "counts", "contrast"])
 def test_impossible_statistics_are_refused(encoder, small, name):
     with pytest.raises(ValueError, match=f"{name} must be positive"):
         Bank.load(small[0]).features(encoder, **RUN | {"contrast": 0.2, name: 0.0})
-
-
-def test_landmarks_are_embeddings_of_the_first(encoder, small):
-    embeddings, names = Bank.load(small[0]).landmarks(encoder, contrast=0.2, n=12, **RUN)
-    assert embeddings.shape == (12, 16) and names == small[2][:12]
 
 
 def test_a_bad_bank_is_named(tmp_path, small):

@@ -7,7 +7,7 @@ import pytest
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd_files.exports import along_diagonals, resampled, unbinned
+from ainerd_files.exports import along_diagonals, resampled
 from ainerd_xpcs.numerics import g2_from_two_time
 from ainerd_xpcs.technique import Field, Picture, q_of_pixels
 from ainerd_xpcs.technique._picture import DIMS, UNITS, intensities, time_edges
@@ -125,19 +125,6 @@ def test_the_viewer_shows_the_intensity_in_its_time(opened):
     np.testing.assert_allclose(seconds, frame * FRAME_TIME_S)
     np.testing.assert_allclose(intensity, 1 - 0.5 * (seconds + opened.t0 / 2) / (T * FRAME_TIME_S), rtol=1e-3)
     assert np.isfinite(opened.Int_t_fft).all()
-
-
-def test_means_are_kept_when_intensities_are_resampled():
-    frames = np.random.default_rng(0).random(1003)
-    centres, values = (
-        (np.arange(0, 1003, 5) + np.append(np.full(200, 2.5), 1.5)),
-        np.add.reduceat(frames, np.arange(0, 1003, 5)) / np.append(np.full(200, 5), 3),
-    )
-    for n in (16, 59, 256):
-        assert resampled(values, centres, n).mean() == pytest.approx(frames.mean())
-    fine = resampled(values, centres, 59)  # parts of 17 frames, whose borders cut some stretches of 5
-    np.testing.assert_allclose(fine, frames.reshape(59, 17).mean(axis=1), atol=0.13)
-    assert unbinned(np.ones((2, 3), np.float32), 3, (5, 7)).shape == (5, 7)
 
 
 def test_a_gap_takes_no_other_numbers_of_the_file_away():

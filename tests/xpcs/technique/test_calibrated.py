@@ -59,15 +59,6 @@ def test_the_next_process_reads_the_file_of_this_one(bank, cache, another_proces
         ]
 
 
-def test_other_statistics_have_another_file_and_the_oldest_goes(bank, cache, monkeypatch):
-    monkeypatch.setattr(_calibration, "_MOST_FILES", 2)
-    kept = []
-    for photons in (100.0, 200.0, 100.0, 400.0):
-        calibrated(bank, Encoder.load(), **SEEN | {"photons": photons})
-        kept += [path for path in cache.iterdir() if path not in kept]
-    assert len(kept) == 3 and set(cache.iterdir()) == {*kept[1:]}
-
-
 def test_landmarks_are_made_once_and_again_if_their_file_is_damaged(bank, cache, monkeypatch):
     options = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
     embeddings, names = bank.landmarks(Encoder.load(), **options)

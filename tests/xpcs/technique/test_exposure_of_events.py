@@ -32,16 +32,6 @@ def frames():
     return np.array(out, np.uint16)
 
 
-class OfEach:
-    """Readings of a monitor at each frame."""
-
-    def of_frames(self, key, unit=""):
-        return np.ones(3000)
-
-    def series(self, key, unit=""):
-        return np.empty((2, 0))
-
-
 def result(technique, frames, as_events, size=500, first=0, n_frames=None, **about):
     shape = technique.partition.shape
     n_frames = n_frames or len(frames)
@@ -54,15 +44,6 @@ def result(technique, frames, as_events, size=500, first=0, n_frames=None, **abo
             if (number + 1) % exposure.every == 0:
                 exposure.whole(frames[number], number)
     return exposure.finish()
-
-
-def test_events_are_not_compared_with_the_monitor_frame_by_frame(technique, frames, monkeypatch):
-    """They have numbers of their own, and a run has too many frames for a sum of each."""
-    compared = []
-    monkeypatch.setattr("ainerd_xpcs.numerics.behind", lambda *sums: compared.append(sums))
-    subject = RheoXPCS(technique.partition, technique.encoder, technique.bank, monitor=["i0"])
-    assert result(subject, frames, True, readings=OfEach()).summary["incident"] == 1.0
-    assert not compared
 
 
 def test_the_result_is_that_of_dense_frames(technique, frames):

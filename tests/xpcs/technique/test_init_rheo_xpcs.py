@@ -67,14 +67,6 @@ def test_the_picture_has_numbers_beam_and_mask():
         draw_bins(Figure(), partition, frame=np.ones((5, 5)))
 
 
-def test_some_of_many_bins_have_numbers():
-    shape = np.arange(40)[:, None] // 4 * 10 + np.arange(50)[None, :] // 5 + 1
-    partition = Partition.from_roi_map(shape, q=np.repeat(np.arange(1, 11) / 10, 10), phi=np.tile(np.arange(10.0), 10))
-    figure = Figure()
-    draw_bins(figure, partition)
-    assert len(figure.axes[1].texts) == 50 and "one in 2" in figure.axes[1].get_title(loc="left")
-
-
 @pytest.mark.parametrize("way", ["poni", "file"])
 def test_init_with_another_way_to_the_bins_writes_settings_that_load(way, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

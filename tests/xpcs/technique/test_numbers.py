@@ -3,16 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from ainerd.results import Content, LoadedResult, compare
 from ainerd_xpcs.numerics import MultiTau, Partition, TwoTimeReducer, fit_curves, fit_relaxation
-from ainerd_xpcs.technique import OVER_Q, Numbers, clock_of, draw_over_q
-from ainerd_xpcs.technique._drawing import draw_exposure, draw_fit
+from ainerd_xpcs.technique import Numbers, clock_of
 from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, contrast_within, named, numbers, of_run, opposite
+from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, named, numbers, of_run
 from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
 from ainerd_xpcs.technique.panels import columns
 
@@ -69,24 +66,6 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     assert result.summary["tau2_s"] is None and not np.char.startswith(result.bins["g2_model"], "two").any()
 
 
-def test_a_bin_without_light_changes_no_contrast_of_its_ring():
-    """A bin behind the beamstop that no mask covers."""
-    n, rng = 128, np.random.default_rng(3)
-    root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 10))
-    light = sum((root @ rng.standard_normal((n, 1200))) ** 2 for _ in range(2)) / 2
-    whole = Partition.from_roi_map(np.repeat(np.arange(1, 7), 200).reshape(30, 40))
-    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 30, 40) * (whole.roi_map != 2)
-    contrasts = []
-    for partition in (whole, whole.only([1, 3, 4, 5, 6])):
-        correlator = MultiTau(partition)
-        correlator.push(frames)
-        ring = rings(partition)[0]
-        result = numbers(correlator.result(), partition, [ring], 1.0, [None])
-        assert contrast_within(ring, correlator.result())[0] == result.summary["contrast0"]
-        contrasts.append([result.summary[name] for name in ("contrast0", "contrast0_err", "contrast")])
-    assert np.allclose(*contrasts, rtol=1e-4)
-
-
 @pytest.mark.parametrize("dark", [[1], [3, 4]])
 def test_a_ring_without_light_has_no_numbers_and_takes_none_of_the_others(dark):
     n, rng = 128, np.random.default_rng(4)
@@ -102,20 +81,6 @@ def test_a_ring_without_light_has_no_numbers_and_takes_none_of_the_others(dark):
     assert (np.isnan(result.rings["tau_s"]) == is_dark).all() and (
         result.rings["no_tau"][is_dark] == "no speckle"
     ).all()
-
-
-@pytest.mark.parametrize(
-    ("phi", "across"),
-    [
-        ([20.0, 340.0], [-1, -1]),
-        ([20.0, 200.0], [1, 0]),
-        ([350.0, 10.0, 180.0], [-1, -1, -1]),
-        ([0.0, 90.0, 180.0, 270.0], [2, 3, 0, 1]),
-    ],
-)
-def test_bins_on_both_sides_of_zero_are_neighbours(phi, across):
-    bins = Partition.from_roi_map(np.arange(1, len(phi) + 1)[None], q=np.full(len(phi), 0.02), phi=phi)
-    assert opposite(bins, rings(bins)[0]).tolist() == across
 
 
 def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
@@ -190,28 +155,6 @@ def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
     values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0}
     falls = "falls to half of its first value between 1 and 2 s"
     assert sentences(values) == ["no relaxation time is given: no model fits g2", f"the correlation g2 - 1 {falls}"]
-
-
-def test_figures_mark_where_g2_falls_to_a_half():
-    table = pd.DataFrame({name: np.full(3, np.nan) for name in OVER_Q} | {"q": [0.01, 0.02, 0.03]})
-    times = draw_over_q(Figure(), table["q"], table.assign(tau_half_s=0.3, tau_half_s_err=0.02), {})[0]
-    assert times.get_yscale() == "log" and "no τ: falls to a half" in times.get_legend_handles_labels()[1]
-    figure, lag = Figure(), np.geomspace(0.01, 10, 40)
-    arrays = {"tau": lag, "g2": 1 + 0.2 * np.exp(-lag / [[0.3], [0.4]])}
-    draw_exposure(figure, arrays, duration_s=None, names=["1", "2"], fit={"tau_half_s": 0.25})
-    assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"] == [0.25]
-
-
-def test_the_drawn_fit_is_the_model_of_the_numbers_and_names_tau():
-    axes, lag = Figure().subplots(), np.geomspace(0.01, 100, 30)
-    fit = {"contrast": 0.2, "tau_s": 1.0, "tau_s_err": 0.1, "kww_exponent": 0.8, "fast_share": 0.6, "tau2_s": 20.0}
-    draw_fit(axes, lag, fit, "black", label="scan 9")
-    t, g2 = axes.lines[0].get_data()
-    field = 0.6 * np.exp(-(t**0.8)) + 0.4 * np.exp(-t / 20)
-    np.testing.assert_allclose(g2, 1 + 0.2 * field**2)
-    draw_fit(axes, lag, {"contrast": 0.1, "tau_s": 2.0, "static_share": 0.5, "g2_baseline": 0.01}, "red", label="b")
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), 1.01 + 0.09 * (0.5 + 0.5 * np.exp(-t / 2)) ** 2)
-    assert axes.get_legend_handles_labels()[1] == ["scan 9: τ = 1 ± 0.1 s", "b: τ = 2 s"]
 
 
 def test_results_are_compared_on_one_scale_with_their_times():

@@ -152,17 +152,6 @@ def test_a_fault_of_bins_is_one_line(refused, partition, message):
     assert message in refused(partition)
 
 
-@pytest.mark.parametrize(
-    ("analysis", "message"),
-    [
-        ("contrast = 20", "rheo_xpcs.contrast: Input should be less than or equal to 1, got 20"),
-        ("preshear = [[30, 0]]", "rheo_xpcs.preshear.0.1: Input should be greater"),
-    ],
-)
-def test_a_fault_of_the_analysis_names_key_and_unit(refused, analysis, message):
-    assert message in refused(RING, analysis)
-
-
 def test_the_geometry_comes_from_a_file_of_pyfai(of, tmp_path):
     (tmp_path / "rings.poni").write_text(PONI.replace("Rot1: 0", "Rot1: 0.002"))
     partition = build_partition(of('poni = "rings.poni"\nq_range_inv_nm = [0.019, 0.029]\nn_q = 2\nn_phi = 1'))

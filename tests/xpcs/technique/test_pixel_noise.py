@@ -38,11 +38,3 @@ def test_the_noise_of_pixels_is_that_between_bins(tau):
     excess, wanted = excess_of(wishart, measured[None]), excess_of(wishart, between[None])
     assert excess == pytest.approx(wanted, rel=0.1)
     assert wanted > 1.4
-
-
-def test_pixels_that_are_left_out_or_dark_have_no_share():
-    cells = np.random.default_rng(1).poisson(3.0, (SIZE, 50)).astype(np.float32)
-    dark = np.concatenate([cells, np.zeros((SIZE, 10), np.float32)], axis=1)
-    sub = np.zeros(50, dtype=np.int64)
-    np.testing.assert_allclose(pixel_noise(dark, np.append(sub, np.ones(10, np.int64))), pixel_noise(cells, sub))
-    assert not pixel_noise(np.zeros((SIZE, 50), np.float32), sub).any()

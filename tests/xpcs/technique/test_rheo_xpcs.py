@@ -5,14 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import open_catalog
 from ainerd.technique import AnalysisError, RunInfo
 from ainerd_train import scorer_of
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, by_brightness
-from ainerd_xpcs.technique import RheoXPCS, sentences
+from ainerd_xpcs.technique import RheoXPCS
 from tests.small_bank import some_of_bank
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
@@ -131,10 +129,6 @@ def test_denoised_maps_are_kept_beside_the_measured_ones():
     assert set(analysis.units) >= {*analysis.arrays}
 
 
-def test_few_photons_are_no_reason_to_say_nothing():
-    assert 0 < analyse(technique(), speckle(100, 20)).novelty_p <= 1
-
-
 def test_speckle_that_single_frames_do_not_show_is_enough():
     one = Partition.from_roi_map(np.where(ROI_MAP <= 6, 1, 0), q=np.full(1, 0.024))
     analysis = analyse(RheoXPCS(one, Encoder.load(), small_bank()), speckle(100, 2, seed=20))
@@ -162,14 +156,6 @@ def test_an_exposure_calibrates_with_its_first_frames_and_in_the_middle(monkeypa
     assert all(given == asked[-1][1] for _, given in asked)
 
 
-def test_labels_keep_their_numbers():
-    z = np.repeat(np.eye(16, dtype=np.float32)[:2] * technique().regime_width, 4, axis=0)
-    first = technique().regimes(z)
-    assert first.n_regimes == 2
-    previous = np.where(first.labels == 0, 5, 2)
-    assert np.array_equal(technique().regimes(z, previous).labels, previous)
-
-
 @pytest.fixture(scope="module")
 def movie():
     return speckle(100, 200)
@@ -183,30 +169,6 @@ def test_each_of_several_rings_has_its_numbers_and_the_run_one_verdict(movie):
     assert np.all(np.abs(rings["tau_s"] - 20) < 3 * rings["tau_s_err"])
     assert analysis.novelty_p == pytest.approx(min(1.0, 2 * rings["novelty_p"].min()))
     assert analysis.summary["tau_s"] == rings["tau_s"][1] and analysis.summary["q"] == rings["q"][1]
-
-
-@pytest.mark.usefixtures("one_scorer")
-def test_the_picture_of_several_rings_has_tau_over_q(movie, place):
-    partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.025, 0.03], 6))
-    subject = RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3)
-    _, ainerd = open_catalog(place.client())
-    store = ResultStore(ainerd, agent="rings")
-    record = ResultRecord(raw_uid="rings", technique="rheo_xpcs", agent="rings", parameters=dict(subject.parameters))
-    store.complete(store.begin(record), analyse(subject, movie))
-    figure = ainerd["results"][record.key].plot()
-    (times,) = (axes for axes in figure.axes if axes.get_ylabel() == "τ (s)")
-    drawn = times.containers[0].lines[0].get_xydata()
-    rings = store.rows(record.key, "rings")
-    np.testing.assert_allclose(drawn, rings[["q", "tau_s"]].to_numpy())
-    law = [line for line in times.lines if "n = " in str(line.get_label())]
-    assert len(law) == (store.record(record.key).summary.get("q_exponent") is not None)
-
-
-def test_a_part_of_a_circle_has_a_claim(movie):
-    partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(5, 95, 5))
-    analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
-    assert analysis.novelty_p > 0.05
-    assert analysis.summary["tau_s"] == pytest.approx(20, rel=0.15)
 
 
 def test_bins_of_no_known_azimuth_weigh_by_their_pixels(movie):
@@ -243,17 +205,6 @@ def test_a_static_sample_has_a_bound_and_faults_of_the_run_are_left_out(movie):
     ]  # fmt: skip
     np.testing.assert_allclose(analysis.arrays["g2"], clean.arrays["g2"], atol=0.02)
     assert np.isnan(analysis.arrays["c2"]).any() and np.isfinite(analysis.embedding).all()
-
-
-@pytest.mark.usefixtures("one_scorer")
-def test_a_moved_beam_is_named():
-    rng = np.random.default_rng(3)
-    frames = rng.poisson(1.0, (800, *ROI_MAP.shape)).astype(np.uint16)
-    frames[400:] = rng.binomial(frames[400:], np.linspace(0.3, 1, len(ROI_MAP))[:, None])
-    analysis = analyse(technique(), frames)
-    assert 0 < analysis.summary["frames_left_out"] < 80 and 25 < analysis.summary["moved_s"] < 31
-    known = {name: value for name, value in analysis.summary.items() if value is not None}
-    assert "the picture changed for good" in " ".join(sentences(known))
 
 
 def test_too_many_bad_pixels_are_no_matter_of_single_pixels(movie):
@@ -306,17 +257,6 @@ def test_an_exposure_that_ends_too_early_says_why():
 
 
 @pytest.mark.usefixtures("one_scorer")
-def test_a_million_frames_take_no_more_memory_than_their_sums():
-    subject, frames = technique(contrast=None), speckle(64, 60)
-    exposure = subject.begin(RunInfo(raw_uid="x", n_frames=10**6, frame_shape=ROI_MAP.shape, frame_time_s=1e-3))
-    exposure.push(frames.reshape(64, -1)[:, exposure.pixels], 0)
-    sums = exposure._reducer.sums
-    assert sum(np.size(array) for array in vars(sums).values()) <= 10**6 * len(subject.partition.static_roi) * 3
-    analysis = exposure.finish()
-    assert analysis.arrays["g2"].shape[1] < 200 and analysis.status == "partial"
-
-
-@pytest.mark.usefixtures("one_scorer")
 def test_missing_frames_change_neither_lags_nor_times():
     frames = speckle(400, 2000)
     whole = analyse(technique(), frames)
@@ -332,22 +272,6 @@ def test_missing_frames_change_neither_lags_nor_times():
     lit = np.isfinite(analysis.arrays["intensity_total"])
     assert np.allclose(analysis.arrays["intensity_total"][lit], whole.arrays["intensity_total"][lit])
     assert (~lit).sum() == 24 and analysis.arrays["intensity_time"][-1] == whole.arrays["intensity_time"][-1]
-
-
-@pytest.mark.usefixtures("one_scorer")
-def test_maps_with_many_missing_rows_have_g2_and_fits_but_no_verdict():
-    frames = speckle(400, 2000)
-    whole = analyse(technique(), frames)
-    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=400, frame_shape=ROI_MAP.shape, frame_time_s=50 / 400))
-    flat = frames.reshape(400, -1)[:, exposure.pixels]
-    for start, stop in ((0, 100), (180, 300), (350, 400)):
-        exposure.push(flat[start:stop], start)
-    analysis = exposure.finish()
-    reason = "83 of 256 rows of the map hold no valid frame with a photon; left out are frames: 130 missing"
-    assert (analysis.summary["no_claim"], analysis.novelty_p, analysis.status) == (reason, None, "complete")
-    assert abs(analysis.summary["tau_s"] - whole.summary["tau_s"]) < 3 * analysis.summary["tau_s_err"]
-    assert np.isnan(analysis.arrays["c2"]).all(2).any(0).sum() == 83
-    np.testing.assert_array_equal(analysis.arrays["tau"], whole.arrays["tau"])
 
 
 @pytest.mark.parametrize(("first", "are_missing"), [(0, False), (50, False), (94, False), (0, True), (50, True)])
@@ -408,29 +332,6 @@ def test_frames_that_are_not_those_of_the_sample_leave_g2_alone(change, why):
     assert not (FITTED | CONTRASTS) & given(analysis) and np.isfinite(analysis.arrays["g2"][:, :20]).all()
     assert all(np.isnan(analysis.tables["bins"][name]).all() for name in FITTED)
     assert np.isfinite(analysis.arrays["c2"]).all() and np.isfinite(analysis.embedding).all()
-
-
-@pytest.mark.usefixtures("one_scorer")
-def test_two_relaxation_times_are_not_given_where_frames_never_came():
-    """Gaps at unknown places change the shape of g2, as a second relaxation does."""
-    rng = np.random.default_rng(0)
-    field = np.zeros((600, *ROI_MAP.shape), complex)
-    for tau, weight in ((4.0, 0.7), (200.0, 0.7)):
-        step = rng.normal(size=(*field.shape, 2)) @ [1, 1j] / np.sqrt(2)
-        for t in range(1, 600):
-            step[t] = np.exp(-1 / tau) * step[t - 1] + np.sqrt(1 - np.exp(-2 / tau)) * step[t]
-        field += weight * step
-    frames = rng.poisson(5 * np.abs(field) ** 2)
-    summaries = []
-    for lost in (0, 60):
-        info = RunInfo(raw_uid="x", n_frames=600 + lost, frame_shape=ROI_MAP.shape, frame_time_s=0.25)
-        exposure = technique().begin(info)
-        exposure.push(frames.reshape(600, -1)[:, exposure.pixels], 0)
-        exposure.lost(lost)
-        summaries.append(exposure.finish().summary)
-    whole, short = summaries
-    assert whole["g2_model"].startswith("two") and whole["tau_s"] == pytest.approx(1.0, rel=0.3)
-    assert short["tau_s"] is None and short["tau2_s"] is None and "gaps look like" in short["no_tau"]
 
 
 @pytest.mark.usefixtures("one_scorer")
