@@ -16,12 +16,12 @@ from ainerd_xpcs.technique import (
     RheoXPCS,
     add_systematics,
     measured_exposure,
+    rings,
     run_features,
     seen_from,
     simulated_exposures,
     write_bank,
 )
-from ainerd_xpcs.technique._features import rings
 from tests.noisy_runs import noisy_runs
 
 RUN = {"n_frames": 500, "counts": 0.5, "n_pixels": 570}
@@ -60,9 +60,8 @@ def test_stored_values_are_kept(small):
     [
         Dynamics(family="flow", tau_s=0.8, static=0.4, flow_rad_s=40.0, flow_deg=70.0),
         Dynamics(family="slow", tau_s=0.3, exponent=1.6, anisotropy=0.4, anisotropy_deg=30.0),
-        Dynamics(family="slow", tau_s=0.2, exponent=1.2),
     ],
-    ids=["flow", "anisotropic", "alike"],
+    ids=["flow", "anisotropic"],
 )
 def test_an_exposure_is_known_at_any_azimuth(dynamics):
     """From two or four maps, against the kernels there."""
@@ -142,7 +141,7 @@ def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
 
 
 @pytest.mark.parametrize("duty", [0.0, 1.0])
-@pytest.mark.parametrize("n_frames", [80, 96, 150])
+@pytest.mark.parametrize("n_frames", [80, 150])
 def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, duty):
     """C2 of frames, each pair averaged over the times in which the detector counts, reduced as a run is."""
     dynamics = Dynamics(family="slow", tau_s=0.03, exponent=1.3)
@@ -183,7 +182,7 @@ def test_the_shipped_regimes_are_of_the_shipped_bank_and_encoder():
     assert null is not None and null.by_look.shape == (LOOKS, 5000) and null.smallest.size >= 5000
 
 
-@pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (4, True), (9, True), (1, True), (9, False)])
+@pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (1, True), (9, False)])
 def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
     """Means over many draws of the bank's features are those of runs of all bins, seen the public way."""
     bank = Bank.load(small[0])
@@ -224,19 +223,15 @@ def test_impossible_statistics_are_refused(encoder, small, name):
 
 
 def test_a_bad_bank_is_named(tmp_path, small):
-    path, recipe = tmp_path / "mine.safetensors", {"kind": "bank", "exposure_families": ["slow"]}
-    for packed, maps in ((b"", [1, 1]), (b"", [3]), (b"no zlib", [1])):
-        tensors = {"g1_squared": np.frombuffer(packed, np.uint8), "maps": np.array(maps)}
-        tensors["dynamics"] = np.frombuffer(zlib.compress(b"[null]"), np.uint8)
-        tensors |= dict.fromkeys(("angle_deg", "phase", "shear"), np.zeros(len(maps)))
-        write_weights(path, tensors, recipe)
-        with pytest.raises(ModelError, match="mine.safetensors: "):
-            Bank.load(path)
+    path = tmp_path / "mine.safetensors"
+    tensors = {"g1_squared": np.frombuffer(b"no zlib", np.uint8), "maps": np.array([1])}
+    tensors["dynamics"] = np.frombuffer(zlib.compress(b"[null]"), np.uint8)
+    write_weights(path, tensors | dict.fromkeys(("angle_deg", "phase", "shear"), np.zeros(1)), {"kind": "bank"})
+    with pytest.raises(ModelError, match="mine.safetensors: "):
+        Bank.load(path)
     write_bank(path, small[1][:2], ["slow"])
     with pytest.raises(ModelError, match="mine.safetensors: 1 families"):
         Bank.load(path)
-    with pytest.raises(ModelError, match="absent.safetensors"):
-        Bank.load(tmp_path / "absent.safetensors")
 
 
 def test_a_measured_run_becomes_its_clean_exposure(encoder):
