@@ -75,7 +75,7 @@ def test_an_ordinary_run_is_left_as_it_is(seed, photons, tau, modes, static):
     assert screen.no_contrast is None and no_light(g2, frames.mean()) is None
 
 
-@pytest.mark.parametrize("photons", [0.02, 0.5, 20.0])
+@pytest.mark.parametrize("photons", [0.02, 20.0])
 def test_copies_of_the_frame_before_are_left_out(photons):
     frames, rng = movie(1, photons), np.random.default_rng(0)
     put = np.sort(1 + rng.permutation(N - 1)[:20])
@@ -93,7 +93,6 @@ def test_a_detector_that_stands_still_is_refused(clean):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda x: np.minimum(x, 1), "counts end at 1"),
         (lambda x: np.minimum(x, 3), "counts end at 3"),
         (lambda x: x % 4, "counts end at 3"),
         (lambda x: x + 1, "no pixel counts less than 1"),
@@ -124,7 +123,7 @@ def test_afterglow_is_named():
     assert "afterglow" in no_light(screened(frames)[1], frames.mean())
 
 
-@pytest.mark.parametrize("when", [slice(0, N), slice(100, N), slice(0, 60)])
+@pytest.mark.parametrize("when", [slice(0, N), slice(100, N)])
 def test_an_area_that_counts_nothing_is_left_out(clean, when):
     frames, dead = clean.copy(), (ROW >= 12) & (ROW < 14)
     frames[when, dead] = 0
@@ -144,8 +143,7 @@ def grainy(seed, tau, photons=20.0, grain=6, n=400):
     return out
 
 
-@pytest.mark.parametrize("tau", [20.0, 100.0, 400.0])
-@pytest.mark.parametrize("grain", [3, 6, 9])
+@pytest.mark.parametrize(("tau", "grain"), [(20.0, 9), (400.0, 6)])
 def test_areas_in_the_dark_of_slow_bright_speckle_have_not_died(tau, grain):
     left = screened(grainy(grain, tau, grain=grain))[0].left_out
     assert not any(left.pixels[why].size for why in ("died", "dead", "flickering"))
@@ -173,7 +171,7 @@ def moved(frames, at, rows, columns):
     return picture.reshape(len(frames), -1)[:, RING.pixels]
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(0, 3), (5, 0), (-2, 7), (1, -1)])
+@pytest.mark.parametrize(("rows", "columns"), [(0, 3), (-2, 7)])
 def test_a_picture_that_moves_and_stays_is_named_with_its_displacement(rows, columns):
     frames = movie(40, 2.0, tau=60.0)
     reducer = TwoTimeReducer(RING, N, size=N)
@@ -193,18 +191,16 @@ def avalanches(seed, n, n_events, shape=(8, 200), modes=2):
     return out
 
 
-def why_moved(frames):
-    reducer = TwoTimeReducer(Partition.from_roi_map(np.ones(frames.shape[1:], int)), len(frames))
-    reducer.push(frames)
-    return shifted(reducer.maps().mean(0), reducer)
-
-
 def test_a_narrow_bin_that_rearranges_has_not_moved():
     """Where few pixels overlap, a mean is noisier: with one noise for all displacements that of seed 13 had moved."""
-    assert [why_moved(avalanches(seed, 256, 25)) for seed in range(10, 18)] == [None] * 8
+    for seed in (10, 13):
+        frames = avalanches(seed, 256, 25)
+        reducer = TwoTimeReducer(Partition.from_roi_map(np.ones(frames.shape[1:], int)), len(frames))
+        reducer.push(frames)
+        assert shifted(reducer.maps().mean(0), reducer) is None
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.5, 1.0])
 def test_a_sample_that_rearranges_has_not_moved(share):
     """From frame 120 on, a share of the field is that of another arrangement, or all of it."""
     frames, other = movie(41, 2.0, tau=60.0), movie(42, 2.0, tau=60.0)
@@ -239,14 +235,13 @@ def test_pixels_that_flicker_or_blink_are_a_reason(kind):
 
 
 @pytest.mark.parametrize("kind", [Screen, EventScreen])
-@pytest.mark.parametrize("at", [50, 350])
 @pytest.mark.parametrize("modes", [1, 5])
-def test_a_sample_that_rearranges_once_does_not_flicker(modes, at, kind):
+def test_a_sample_that_rearranges_once_does_not_flicker(modes, kind):
     """Pixels that are dark before or after change by more than their mean."""
     rng = np.random.default_rng(modes)
     before, new = rng.standard_normal((2, 2 * modes, len(RING.pixels)))
     light = np.array([(field**2).mean(0) for field in (before, np.sqrt(0.4) * before + np.sqrt(0.6) * new)])
-    frames = rng.poisson(5 * light[(np.arange(400) >= at).astype(int)]).astype(np.uint16)
+    frames = rng.poisson(5 * light[(np.arange(400) >= 350).astype(int)]).astype(np.uint16)
     assert screened(frames, kind=kind)[0].no_relaxation is None
 
 
@@ -260,7 +255,7 @@ def test_swapped_neighbours_are_named(kind):
 
 @pytest.mark.parametrize(
     ("a_cycle", "first", "half"),
-    [(2, 0.25, 0.5), (2.75, 0.0, 1.0), (3, 0.0, 1.0), (4, 0.1, 1.0), (4, 0.2, 1.0), (5, 0.0, 1.0), (8, 0.05, 0.5)],
+    [(2, 0.25, 0.5), (2.75, 0.0, 1.0), (4, 0.1, 1.0), (8, 0.05, 0.5)],
 )
 def test_frames_of_a_sample_that_is_sheared_to_and_fro_are_in_order(a_cycle, first, half):
     """Layers move with the strain; rearrangements come in the whole cycle or in its first half."""

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ainerd_xpcs.numerics import Events, EventScreen, MultiTau, Partition, Screen, TwoTimeReducer
+from ainerd_xpcs.numerics import Events, EventScreen, MultiTau, Partition, TwoTimeReducer
 
 SHAPE = (48, 60)
 N = 4000
@@ -46,7 +46,7 @@ def screen(partition, frames, size=300, n_frames=N, valid=None, **options):
     return screen_of_events, out + screen_of_events.flush()
 
 
-@pytest.mark.parametrize("photons", [0.3, 5, 60, 1000])
+@pytest.mark.parametrize("photons", [0.3, 60])
 def test_an_ordinary_run_is_passed_on_as_it_is(rings, photons):
     frames = movie(photons)
     screened, out = screen(rings, frames)
@@ -58,7 +58,7 @@ def test_an_ordinary_run_is_passed_on_as_it_is(rings, photons):
     assert total == frames.sum()
 
 
-@pytest.mark.parametrize("photons", [5, 60, 1000])
+@pytest.mark.parametrize("photons", [5, 1000])
 def test_bad_pixels_are_found_at_any_brightness(rings, photons):
     frames, rng = movie(photons), np.random.default_rng(2)
     mean = photons / frames[0].size
@@ -120,12 +120,6 @@ def test_copies_dead_areas_and_counts_that_are_no_photons(rings, photons):
     assert screened.no_contrast is None and screened.no_relaxation is None
     doubled, _ = screen(rings, frames * 2)
     assert doubled.no_contrast == "all counts are multiples of 2"
-    if photons == 1000:  # bright enough for `Screen`
-        dense = Screen(rings, N)
-        dense.push(frames)
-        dense.flush()
-        assert dense.left_out.frames["copy"].tolist() == screened.left_out.frames["copy"].tolist()
-        assert dense.left_out.pixels["died"].tolist() == screened.left_out.pixels["died"].tolist()
 
 
 def test_a_ceiling_is_seen_and_empty_frames_are_none(rings):
@@ -155,7 +149,7 @@ def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings):
     """Nothing differs but rounding at the end of a block of pairs."""
     frames, bad = movie(60), [3, 500, 2000]
     frames.reshape(N, -1)[:, rings.pixels[bad]] += np.random.default_rng(11).poisson(1, (N, 3)).astype(np.uint16)
-    for late in (640, 2048, 3968):
+    for late in (640, 3968):
         results = []
         for as_events in (False, True):
             reducer, live = TwoTimeReducer(rings, N, size=32, dtype="float64"), MultiTau(rings)

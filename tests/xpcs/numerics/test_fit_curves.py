@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import curve_fit
 
 from ainerd_xpcs.numerics import fit_curves
 
@@ -34,11 +35,21 @@ def noisy(n=20, noise=NOISE, seed=0, **shape):
 def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
     fit = fit_curves(LAG, *noisy(**shape))
     chosen = (fit.model == model) | (fit.either == model)
-    assert chosen.mean() > 0.9
+    assert chosen.mean() > 0.9 and (fit.misfit_p > 1e-3).all() and 0.2 < np.median(fit.misfit_p) < 0.8
     pull = ((fit.tau - shape.get("tau", 40.0)) / fit.tau_err)[fit.model == model]
     assert np.isfinite(pull).mean() > 0.9 and np.nanstd(pull) < 1.3 and abs(np.nanmean(pull)) < 0.7
     plateau = {"stretched + static": 0.25, "stretched + baseline": 0.2}.get(model, 0.0)
     assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
+
+
+def test_a_fit_is_that_of_scipy():
+    y, error = noisy(3, p=0.8)
+    fit = fit_curves(LAG, y, error, models=["stretched"], share=())
+    for k in range(3):
+        best, covariance = curve_fit(lambda t, b, tau, p: curve(t, tau, p, b), LAG, y[k], [0.2, 30, 1], error[k])
+        assert (fit.contrast[k], fit.tau[k], fit.exponent[k]) == pytest.approx(best, rel=2e-3)
+        errors = fit.contrast_err[k], fit.tau_err[k], fit.exponent_err[k]
+        assert errors == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.3)
 
 
 def test_a_model_needs_two_lags_more_than_it_has_parameters():

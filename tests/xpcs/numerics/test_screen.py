@@ -94,11 +94,9 @@ def test_every_frame_is_returned_once_and_in_order(clean, n, sizes, gaps, announ
     assert screen.flush() == []
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
-@pytest.mark.parametrize("begin", [0, 120])
-def test_a_saturated_pixel_is_the_only_one_left_out(clean, dtype, begin):
-    spoilt = clean.astype(dtype)
-    spoilt[begin : begin + 30, BAD] = np.iinfo(dtype).max
+def test_a_saturated_pixel_is_the_only_one_left_out(clean):
+    spoilt = clean.copy()
+    spoilt[120:150, BAD] = 65535
     _, valid, pixels, left = screened(spoilt)
     assert valid.all() and pixels == [BAD] and left.n_pixels == 1
     assert np.array_equal(left.pixels["saturated"], RING.pixels[[BAD]])
@@ -114,18 +112,6 @@ def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
         spoilt[begin : begin + 30, BAD] = 65535
         assert np.abs(mapped(spoilt) - wanted).max() < far
         assert np.abs(mapped(spoilt, screen=False) - wanted).max() > 10
-
-
-def test_hot_and_dead_pixels_are_detected():
-    rng = np.random.default_rng(4)
-    frames = movie(rng, 400, 1.0, tau=1.0)
-    hot, dead = [5, 300, 999], [50, 1000]
-    frames[:, hot] = rng.poisson(8, (400, 3))
-    frames[:, dead] = 0
-    pixels, left = screened(frames)[2:]
-    assert sorted(pixels) == sorted(hot + dead)
-    assert np.array_equal(left.pixels["hot"], np.sort(RING.pixels[hot]))
-    assert np.array_equal(left.pixels["dead"], np.sort(RING.pixels[dead]))
 
 
 def test_a_slightly_hot_pixel_is_found_unless_speckle_is_static():
@@ -158,26 +144,19 @@ def test_frames_that_are_dark_or_overflow_are_left_out(clean):
     assert left.frames["overflow"].tolist() == [20, 150]
 
 
-@pytest.mark.parametrize("dim", [1 / 20, 1 / 200])
-def test_a_beam_that_starts_late_costs_no_later_frame(clean, dim):
+def test_a_beam_that_starts_late_costs_no_later_frame(clean):
     rng = np.random.default_rng(6)
-    _, valid, pixels, _ = screened(rng.poisson(np.where(np.arange(N) < 120, dim, 1.0)[:, None] * clean * 4))
+    _, valid, pixels, _ = screened(rng.poisson(np.where(np.arange(N) < 120, 1 / 200, 1.0)[:, None] * clean * 4))
     assert not pixels and valid[120:].all()
 
 
 @pytest.mark.parametrize("begin", [20, 130])
-@pytest.mark.parametrize("photons", [1.0, 5.0])
-def test_frames_of_a_displaced_beam_are_left_out(begin, photons):
+def test_frames_of_a_displaced_beam_are_left_out(begin):
     stretch = range(begin, begin + 20)
-    _, valid, pixels, left = screened(movie(np.random.default_rng(begin), photons=photons, moved=stretch))
+    _, valid, pixels, left = screened(movie(np.random.default_rng(begin), photons=1.0, moved=stretch))
     out = np.flatnonzero(~valid)
     assert not pixels and np.array_equal(out, left.frames["displaced"])
     assert set(stretch) <= set(out.tolist()) and len(out) <= 26
-
-
-def test_with_few_photons_a_displaced_beam_is_found_in_several_frames_together():
-    _, valid, _, _ = screened(movie(np.random.default_rng(5), photons=0.2, moved=range(130, 150)))
-    assert (~valid[130:150]).sum() >= 16 and (~valid).sum() <= 40
 
 
 def test_a_permanent_change_of_the_pattern_is_accepted():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd_xpcs.numerics import Events, MultiTau, TwoTimeReducer
+from ainerd_xpcs.numerics import Events, MultiTau, Partition, TwoTimeReducer
 
 SHAPE = (24, 20)
 
@@ -62,35 +62,16 @@ def test_rows_hold_counts_of_any_size(partition):
     assert dense.rows.max() > 1 << 16
 
 
-@pytest.mark.parametrize("announced", [None, 6000])
-def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced):
-    """If groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
-    frames, valid = movie(7, 6000, 0.02)
-    reducers = []
-    for most in (1 << 17, 1000):
-        monkeypatch.setattr("ainerd_xpcs.numerics._events.MOST", most)
-        monkeypatch.setattr("ainerd_xpcs.numerics._events.CHUNK", 256)
-        reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64")
-        for a in range(0, 6000, 150):
-            reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))
-        reducers.append(reducer)
-    exact, bounded = reducers
-    assert exact._of_events.n_sums > 5000 and bounded._of_events.n_sums < 1500
-    np.testing.assert_array_equal(bounded.photons(), exact.photons())
-    edges = np.array([0, 1000, 4096, 6000])
-    photons = exact.photons_between(edges)
-    assert np.abs(bounded.photons_between(edges) / photons - 1).max() < 0.02
-    assert bounded.photons_between(edges).sum() == photons.sum()
-    maps, wanted = bounded.maps(), exact.maps()
-    if announced is None:
-        np.testing.assert_allclose(maps, wanted, rtol=1e-12)
-    away = np.subtract.outer(np.arange(8), np.arange(8))
-    np.testing.assert_allclose(maps[:, np.abs(away) > 1], wanted[:, np.abs(away) > 1], rtol=1e-12)
-    shot_noise = 1 / (exact.photons().min() / len(partition.pixels) / 8)
-    assert np.abs(maps - wanted).max() < 0.02 * shot_noise
-    for reducer in reducers:
-        reducer.leave_out([3, 50])
-    np.testing.assert_allclose(bounded.maps(), exact.maps(), rtol=1e-3)
+def test_the_sums_of_a_long_run_are_those_of_dense_frames():
+    """Of more than 131,072 frames with photons, sums of neighbours are kept: shot noise is shifted a little."""
+    few, n = Partition.from_roi_map(np.repeat([1, 2], 10).reshape(4, 5)), 400_000
+    frames = np.random.default_rng(7).poisson(0.05, (n, 4, 5)).astype(np.uint16)
+    dense, events = (TwoTimeReducer(few, n, size=8, dtype="float64") for _ in range(2))
+    for a in range(0, n, 20_000):
+        dense.push(frames[a : a + 20_000])
+        events.push(Events.of(frames[a : a + 20_000], a))
+    np.testing.assert_array_equal(events.photons(), dense.photons())
+    np.testing.assert_allclose(events.maps(), dense.maps(), atol=0.02 * 8 / (0.05 * n))
 
 
 @settings(max_examples=8, deadline=None)
@@ -141,10 +122,6 @@ def test_bad_input_is_refused(partition):
     frames, _ = movie(4, 20, 0.1)
     events = Events.of(frames)
     for live in (TwoTimeReducer(partition, None), MultiTau(partition)):
-        live.push(frames)
-        with pytest.raises(ValueError, match="all dense or all events"):
-            live.push(Events.of(frames, 20))
-    for live in (TwoTimeReducer(partition, None), MultiTau(partition)):
         live.push(events)
         with pytest.raises(ValueError, match="frame 0 was pushed before: the next is 20"):
             live.push(events)
@@ -155,9 +132,7 @@ def test_bad_input_is_refused(partition):
     some = vars(events) | {"stop": 20}
     for change, message in (
         ({"ticks": events.ticks[::-1]}, "ticks must increase"),
-        ({"stop": 19}, "ticks must increase, from 0 to less than stop, 19"),
         ({"offsets": events.offsets[:-1]}, "do not fit each other"),
-        ({"offsets": events.offsets[::-1]}, "offsets must increase"),
         ({"pixel": events.pixel + 480}, "not all on a detector"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.technique import Cells, Noise, bank_options, pooled_contrast
+from ainerd_xpcs.technique._speckle_size import speckle_px
 from ainerd_xpcs.technique._verdict import GIVEN_ERR, add_noise, baseline, flicker
 
 PHI = np.arange(10.0, 360.0, 20.0)
@@ -22,7 +23,16 @@ def bins(rng, n_bins=18, n_pixels=570, beta=0.2, photons=500.0, tau=0.1):
     return (1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - 64 / photons * np.eye(64)).astype(np.float32)
 
 
-@pytest.mark.parametrize("error", [0.0, 0.005, 0.02])
+def test_speckle_of_several_pixels_is_found():
+    """The field consists of blocks of equal pixels; the expected size is a sum over their overlaps."""
+    field = np.random.default_rng(0).exponential(size=(40, 16, 16)).repeat(3, 1).repeat(3, 2)
+    counts = np.random.default_rng(1).poisson(4 * field).reshape(40, -1).astype(np.float32)
+    size = speckle_px(counts, (48, 48), np.arange(48 * 48), np.repeat([0, 1], 24 * 48))
+    m = {d: 1 - abs(d) / 3 for d in range(-3, 4)}
+    assert size == pytest.approx(sum(m[i] ** 2 * m[j] ** 2 for i in m for j in m), rel=0.15)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.02])
 def test_errors_of_single_moments_are_found(error):
     rng, sizes = np.random.default_rng(2), []
     for _ in range(5):
