@@ -1,7 +1,5 @@
 """Kernels compared with analytic values, and properties that every kernel must have."""
 
-from math import inf
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,17 +74,6 @@ def test_heterodyne_fringes():
     assert np.allclose(along, against)  # Friedel
     assert np.allclose(phase(dynamics, [10.0], [90, 150])[:, 0], [20, 10])
     assert dynamics.is_heterodyne and not Dynamics(**plain).is_heterodyne
-
-
-def test_bands_beat_at_the_difference_of_their_velocities():
-    static = 0.25
-    slower = Dynamics(family="flow", tau_s=inf, flow_rad_s=0.7)
-    dynamics = Dynamics(family="banded", tau_s=inf, flow_rad_s=2.0, second=slower, second_share=0.4, static=static)
-    a, b, difference = (1 - static) * 0.6, (1 - static) * 0.4, T[:, None] - T
-    expected = static**2 + a**2 + b**2 + 2 * a * b * np.cos((2.0 - 0.7) * difference)
-    expected += 2 * static * (a * np.cos(2.0 * difference) + b * np.cos(0.7 * difference))
-    along, across = g1_squared(dynamics, T, (90, 0))
-    assert np.allclose(along, expected) and np.allclose(across, 1)
 
 
 def test_a_kernel_agrees_with_random_fields():

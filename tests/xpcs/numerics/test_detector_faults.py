@@ -200,17 +200,6 @@ def test_a_narrow_bin_that_rearranges_has_not_moved():
         assert shifted(reducer.maps().mean(0), reducer) is None
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_a_sample_that_rearranges_has_not_moved(share):
-    """From frame 120 on, a share of the field is that of another arrangement, or all of it."""
-    frames, other = movie(41, 2.0, tau=60.0), movie(42, 2.0, tau=60.0)
-    new = np.random.default_rng(43).random(frames.shape[1]) < share
-    frames[120:, new] = other[120:, new]
-    reducer = TwoTimeReducer(RING, N, size=N)
-    reducer.push(frames)
-    assert shifted(reducer.maps().mean(0), reducer) is None
-
-
 def test_a_dead_time_is_no_lost_light():
     """A pixel does not count a photon that comes within a hundredth of a frame after another one."""
     rng, light = np.random.default_rng(12), np.random.default_rng(13).gamma(20, 1 / 20, len(RING.pixels))

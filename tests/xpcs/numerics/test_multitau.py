@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd_xpcs.numerics import MultiTau, Partition
-from tests.weighted import along_diagonals, full_map, mean
 
 
 def pushed(partition, frames, valid=None, step=13):
@@ -14,22 +13,6 @@ def pushed(partition, frames, valid=None, step=13):
     for a in range(0, len(frames), step):
         live.push(frames[a : a + step], None if valid is None else valid[a : a + step])
     return live
-
-
-def test_the_same_frames_are_left_out_as_in_maps(frames, partition):
-    valid = np.ones(60, bool)
-    valid[[3, 20, 21]] = False
-    dark = frames.copy()
-    dark[40] = 0
-    dark[50, partition.roi_map == 2] = 0
-    full = full_map(dark, partition, valid)
-    wanted = along_diagonals(full, dark, partition, range(1, 16), valid)
-    g2 = pushed(partition, dark, valid).result()
-    assert np.abs(g2.value[:, :15] - wanted).max() < 1e-5
-    # at higher levels: the mean over all pairs of valid frames in the pairs of cells, those of lags 19 to 21
-    level = np.flatnonzero(g2.lag == 20)[0]
-    cell = np.arange(60) // 2
-    assert np.abs(g2.value[:, level] - mean(full, dark, partition, cell - cell[:, None] == 10, valid)).max() < 1e-5
 
 
 def test_too_few_frames_and_other_shapes_are_refused(frames, partition):

@@ -114,6 +114,17 @@ def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
         assert np.abs(mapped(spoilt, screen=False) - wanted).max() > 10
 
 
+def test_hot_and_dead_pixels_are_detected():
+    rng = np.random.default_rng(4)
+    frames = movie(rng, 400, 1.0, tau=1.0)
+    hot, dead = [5, 300, 999], [50, 1000]
+    frames[:, hot] = rng.poisson(8, (400, 3))
+    frames[:, dead] = 0
+    pixels, left = screened(frames)[2:]
+    assert sorted(pixels) == sorted(hot + dead)
+    assert np.array_equal(left.pixels["dead"], np.sort(RING.pixels[dead]))
+
+
 def test_a_slightly_hot_pixel_is_found_unless_speckle_is_static():
     rng = np.random.default_rng(4)
     for tau, pixels in ((1.0, [BAD]), (1e9, [])):

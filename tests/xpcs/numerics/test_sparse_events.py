@@ -96,26 +96,15 @@ def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons
 
 
 def test_a_schedule_of_a_billion_ticks(partition):
-    """Frames at two times, far apart: lags and rows of the map are those of the ticks."""
+    """Frames at two times, far apart: rows of the map are those of the ticks."""
     frames, _ = movie(3, 200, 0.3)
     far = 10**9 - 200
-    late = Events.of(frames[100:], far + 100)
-    reducer, live = TwoTimeReducer(partition, 10**9, size=8, dtype="float64"), MultiTau(partition)
-    for each in (reducer, live):
-        each.push(Events.of(frames[:100]))
-    reducer.push(late)
+    reducer = TwoTimeReducer(partition, 10**9, size=8, dtype="float64")
+    reducer.push(Events.of(frames[:100]))
+    reducer.push(Events.of(frames[100:], far + 100))
     c2 = reducer.maps()
     assert np.isfinite(c2[:, [0, 0, 7, 7], [0, 7, 0, 7]]).all() and np.isnan(c2[:, 1:7]).all()
-    assert reducer.n_pushed == far + 200
-    live.push(Events.of(frames[100:], 10**5))
-    g2 = live.result()
-    near = [MultiTau(partition) for _ in range(2)]
-    near[0].push(frames[:100])
-    near[1].push(frames[100:])
-    assert g2.lag[-1] > 90_000 and np.isfinite(g2.value[:, :10]).all()
-    short, parts = g2.value[:, :15], [x.result().value[:, :15] for x in near]
-    pairs = np.array([[(frames[a : a + 100].any((1, 2))).sum() for a in (0, 100)]]).T
-    assert np.abs(short - np.average(parts, axis=0, weights=pairs[:, 0])).max() < 0.2
+    assert reducer.n_pushed == far + 200 and len(reducer.sums.counts) < 10**7
 
 
 def test_bad_input_is_refused(partition):

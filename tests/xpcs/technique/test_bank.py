@@ -159,16 +159,6 @@ def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, 
     np.testing.assert_allclose(cells.shot, share @ share.T * n_frames / 64, atol=1e-9)
 
 
-def test_measured_exposures_have_the_cells_of_many_frames(encoder, small):
-    """Their dynamics are unknown; simulated ones beside them have the cells of the run."""
-    slow = clean_exposure(Dynamics(family="slow", tau_s=0.03))
-    bank = Bank([Clean.at_directions(slow), Clean.of(Dynamics(family="slow", tau_s=0.03))], ["seen", "slow"], id="")
-    options = {"contrast": 0.2, "baseline": 0.0, "contrast_err": 0.0, "n_frames": 1.0, "counts": 1e6, "n_pixels": 1e6}
-    many, few = (bank.features(encoder, cells=cells, **options) for cells in (None, Cells.of_whole(96)))
-    of_measured, of_simulated = np.abs(few - many).max(1)
-    assert of_measured < 0.02 < of_simulated
-
-
 def test_the_shipped_bank_is_large_and_of_all_kinds():
     bank = Bank.load()
     assert bank.n >= 5000 and set(bank.families) == set(MECHANISMS) == set(bank.families[:100])
