@@ -97,6 +97,7 @@ def test_a_detector_that_stands_still_is_refused(clean):
         (lambda x: x % 4, "counts end at 3"),
         (lambda x: x + 1, "no pixel counts less than 1"),
         (lambda x: x * 10, "all counts are multiples of 10"),
+        (lambda x: np.where(x == 5, 4, x), "more pixels count 4 than photons allow"),
         (lambda x: x // 2 + (x > 6), "lost photons"),
     ],
 )
