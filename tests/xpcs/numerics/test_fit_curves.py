@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 
-from ainerd_xpcs.numerics import fit_curves
+from ainerd_xpcs.numerics import _family, fit_curves
 
 LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
 NOISE = 1e-3
@@ -42,14 +42,24 @@ def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
     assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
 
 
-def test_a_fit_is_that_of_scipy():
-    y, error = noisy(3, p=0.8)
-    fit = fit_curves(LAG, y, error, models=["stretched"], share=())
-    for k in range(3):
-        best, covariance = curve_fit(lambda t, b, tau, p: curve(t, tau, p, b), LAG, y[k], [0.2, 30, 1], error[k])
-        assert (fit.contrast[k], fit.tau[k], fit.exponent[k]) == pytest.approx(best, rel=2e-3)
-        errors = fit.contrast_err[k], fit.tau_err[k], fit.exponent_err[k]
-        assert errors == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.3)
+@pytest.mark.parametrize(("model", "rest"), [("stretched", {}), ("stretched + static", {"static": 0.3})])
+def test_a_fit_has_the_minimum_and_the_covariance_of_scipy(model, rest):
+    mix = 1e-3 * (np.eye(LAG.size) + 0.3 * np.eye(LAG.size, k=1))  # the noise of neighbouring lags is correlated
+    y = curve(LAG, p=0.8, **rest) + np.random.default_rng(0).normal(size=(1, LAG.size)) @ mix.T
+    curves = _family.Curves.of(LAG, y, (mix @ mix.T)[None])
+    fit = _family.fit(curves, model, _family.start_of(curves))
+    free = [_family.NAMES.index(name) for name in _family.MODELS[model]]
+
+    def residual(x):
+        b, log_tau, *others = x
+        p, static = others if rest else (others[0], 0.0)
+        return np.linalg.solve(mix, curve(LAG, np.exp(log_tau), p, b, static) - y[0])
+
+    best = least_squares(residual, fit.x[0, free] * 1.02 + 1e-4, x_scale="jac", xtol=1e-12, ftol=1e-12)
+    assert fit.x[0, free] == pytest.approx(best.x, rel=2e-3, abs=2e-4)
+    assert fit.chi2[0] == pytest.approx(2 * best.cost, rel=1e-5)
+    covariance = np.linalg.inv(best.jac.T @ best.jac)
+    assert fit.covariance[0][np.ix_(free, free)] == pytest.approx(covariance, rel=0.02, abs=1e-9)
 
 
 def test_a_model_needs_two_lags_more_than_it_has_parameters():
