@@ -20,11 +20,13 @@ def half_of(decay):
     return fine[(decay(fine) < decay(LAG[:3]).mean() / 2).argmax()]
 
 
-def numbers_of(decay, error, n, seed=0):
-    """Return the numbers of `n` noisy curves of contrast .2."""
+def numbers_of(decay, error, n, seed=0, shared=0.0):
+    """Return the numbers of `n` noisy curves of contrast .2, of which a share of the contrast fluctuates."""
     rng, y = np.random.default_rng(seed), 0.2 * decay(LAG)
-    covariance = np.diag(np.full(LAG.size, error**2))
-    return [without_model(LAG, y + error * rng.standard_normal(LAG.size), covariance) for _ in range(n)]
+    error = np.broadcast_to(error, y.shape)
+    covariance = np.diag(error**2) + shared**2 * np.outer(y, y)
+    noisy = y * (1 + shared * rng.standard_normal((n, 1))) + error * rng.standard_normal((n, LAG.size))
+    return [without_model(LAG, each, covariance) for each in noisy]
 
 
 def column(each, name):
@@ -46,6 +48,14 @@ def test_errors_are_those_of_the_curve_with_its_first_lags(name):
     assert 0.85 < np.sqrt(np.nanmean(z**2)) < 1.2 and 0.6 < np.nanmean(np.abs(z) < 1) < 0.8
     left = decay(LAG[-3:]).mean() / decay(LAG[:3]).mean()
     z = np.concatenate([pulls(each, "left", left) for each in of])
+    assert 0.85 < np.sqrt(np.mean(z**2)) < 1.2
+
+
+def test_a_contrast_that_fluctuates_changes_no_time():
+    """The covariance of the lags counts: they all go up or down together."""
+    same, alone = (numbers_of(CURVES["stretched"], 0.003, 100, shared=x) for x in (0.1, 0.0))
+    assert np.allclose(*(np.median(column(x, "tau_half_err")) for x in (same, alone)), rtol=0.15)
+    z = pulls(same, "tau_half", half_of(CURVES["stretched"]))
     assert 0.85 < np.sqrt(np.mean(z**2)) < 1.2
 
 
