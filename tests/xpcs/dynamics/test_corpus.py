@@ -12,22 +12,11 @@ from ainerd_xpcs.dynamics import (
     MECHANISMS,
     Dynamics,
     clean_exposure,
-    draw,
-    known_maps,
     noisy,
     reduced_g1_squared,
 )
 from ainerd_xpcs.latent import SHIPPED, read_weights
 from ainerd_xpcs.technique import Bank
-from tests.noisy_runs import noisy_runs
-
-
-def test_held_out_families_are_never_drawn(monkeypatch):
-    drawn = set()
-    monkeypatch.setattr("ainerd_xpcs.dynamics._corpus.draw", lambda family, *a: drawn.add(family) or draw(family, *a))
-    maps = known_maps(200, np.random.default_rng(0))
-    assert drawn == set(KNOWN) and not drawn & HELD_OUT
-    assert maps.shape == (200, 64, 64) and maps.max() <= 1 + 1e-6
 
 
 def test_held_out_families_are_not_in_shipped_weights_and_bank():
@@ -52,21 +41,6 @@ def test_the_map_of_a_bin_is_the_mean_over_it():
     brute = reduced_g1_squared(flow, 1.0, 64, 100 + np.arange(0.25, 20, 0.5)).mean(0)
     np.testing.assert_allclose(clean_exposure(flow, [110.0])[0], brute, atol=1e-3)
     assert np.abs(reduced_g1_squared(flow, 1.0, 64, 110.0)[0] - brute).max() > 0.1  # which its centre is not
-
-
-@pytest.mark.parametrize("n_roi", [18, 36, 10, 1])
-def test_bins_of_a_run_take_the_nearest_direction(n_roi):
-    clean = np.broadcast_to(0.1 + 0.02 * np.arange(9)[None, :, None, None], (2, 9, 64, 64)).astype(np.float32)
-    statistics = {"n_pixels": 1e7, "n_frames": 1e3, "counts": 10}
-    maps = noisy_runs(clean, n_roi=n_roi, rng=np.random.default_rng(0), **statistics)
-    assert maps.shape == (2, n_roi, 64, 64)
-    centres = (np.arange(n_roi) + 0.5) * 360 / n_roi
-    for run in maps:
-        held = DIRECTIONS[np.round((run.mean((1, 2)) - 1.1) / 0.02).astype(int)]
-        away = np.abs((centres - held + 90) % 180 - 90)
-        assert away.max() <= 10 + 1e-9
-    alike = noisy_runs(clean[:, :1], n_roi=n_roi, rng=np.random.default_rng(0), **statistics)
-    assert alike.shape == (2, n_roi, 64, 64) and abs(alike.mean() - 1.1) < 1e-3
 
 
 def test_noise_agrees_with_simulated_frames():
@@ -110,8 +84,3 @@ def test_an_exposure_without_photons_is_refused(wrong):
     given = {"n_pixels": 100, "n_frames": 500, "counts": 1.0} | wrong
     with pytest.raises(ValueError, match="n_frames and counts must be positive"):
         noisy(np.ones((1, 64, 64)), **given, rng=np.random.default_rng(0))
-
-
-def test_too_few_pixels_are_refused():
-    with pytest.raises(ValueError, match="n_pixels must exceed 64, got 50"):
-        noisy(np.ones((1, 64, 64)), n_pixels=50, n_frames=500, counts=1, rng=np.random.default_rng(0))

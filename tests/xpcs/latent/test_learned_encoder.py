@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, draw, noisy, reduced_g1_squared
-from ainerd_xpcs.latent import Encoder, ModelError, write_weights
-from ainerd_xpcs.latent._learned import RANKS
+from ainerd_xpcs.latent import Encoder
 
 CONDITION = {"n_pixels": 570, "n_frames": 5000}
 
@@ -53,18 +52,3 @@ def test_noise_alone_stays_flat(encoder):
     maps = noisy(np.zeros((60, 64, 64)), counts=0.05, rng=np.random.default_rng(6), **CONDITION)[:, 0]
     clean = encoder.denoise(maps, size=64)
     assert np.square(clean - 1).mean() < 0.05 * np.square(maps - 1).mean()
-
-
-def test_maps_of_256_are_averaged_over_blocks(encoder):
-    maps = 1 + 0.2 * truths(["ageing"], 2, 7)
-    fine = np.kron(maps, np.ones((4, 4)))
-    np.testing.assert_allclose(encoder.encode(fine), encoder.encode(maps), atol=1e-3)
-    assert encoder.denoise(fine).shape == encoder.decode(encoder.encode(fine)).shape == (2, 256, 256)
-    assert encoder.encode(np.empty((0, 256, 256))).shape == (0, 64)
-
-
-def test_a_file_of_another_size_is_named(encoder, tmp_path):
-    tensors = {name: np.zeros((1,) * rank) for name, rank in RANKS.items()}
-    write_weights(tmp_path / "small.safetensors", tensors, {"kind": "learned"})
-    with pytest.raises(ModelError, match="small"):
-        Encoder.load(tmp_path / "small.safetensors")

@@ -23,12 +23,8 @@ def pyfai_q_phi(row, column, detector=PLAIN, distance=5.0, energy=12.0):
     return ai.center_array(unit="q_nm^-1"), np.rad2deg(ai.center_array(unit="chi_rad")) % 360
 
 
-@pytest.mark.parametrize(
-    "beam",
-    [(90.0, 120.0), (0.0, 0.0), (179.5, 239.5), (3.2, 200.7), (-40.0, 120.0), (90.0, 300.0), (-30.3, -25.1)],
-    ids=["middle", "corner", "other corner", "edge", "above", "right", "off in both"],
-)
-@pytest.mark.parametrize("sectors", [(0.0, 360.0), (-40.0, 40.0), (100.0, 460.0), (350.0, 375.0)])
+@pytest.mark.parametrize("beam", [(90.0, 120.0), (0.0, 0.0), (3.2, 200.7), (-30.3, -25.1)])
+@pytest.mark.parametrize("sectors", [(0.0, 360.0), (-40.0, 40.0), (100.0, 460.0)])
 def test_bins_agree_with_pyfai(beam, sectors):
     edges, n_phi = [0.03, 0.05, 0.09, 0.16], 5
     q, phi = pyfai_q_phi(*beam)
@@ -56,30 +52,12 @@ def test_bins_agree_with_pyfai(beam, sectors):
     assert 0 <= bins.phi.min() and bins.phi.max() < 360
 
 
-def test_a_range_and_equal_edges_give_the_same_rings():
-    arguments = {**GEOMETRY, "beam_center_px": (10.0, 20.0), "n_phi": 7}
-    by_range = Partition.annular(**arguments, q_range_inv_nm=(0.03, 0.15), n_q=3)
-    by_edges = Partition.annular(**arguments, q_range_inv_nm=[0.03, 0.07, 0.11, 0.15])
-    assert np.array_equal(by_range.roi_map, by_edges.roi_map)
-    assert np.array_equal(by_range.static_map, by_edges.static_map)
-    assert np.allclose(by_range.static_q, by_edges.static_q) and by_range.static_q.size == 12
-
-
-def test_without_sectors_each_ring_is_one_bin():
-    rings = Partition.annular(**GEOMETRY, beam_center_px=(90.0, 120.0), q_range_inv_nm=[0.02, 0.03, 0.06, 0.1], n_phi=1)
-    q, _ = pyfai_q_phi(90.0, 120.0)
-    assert rings.n_roi == 3 and rings.n_left_out == 0
-    assert rings.n_pixels.tolist() == [
-        np.count_nonzero((q >= a) & (q < b)) for a, b in ((0.02, 0.03), (0.03, 0.06), (0.06, 0.1))
-    ]
-
-
 def test_a_pixel_at_the_start_of_the_first_sector_is_kept():
     # straight along the columns the rows are 0 away: the azimuth is 0, or a rounding error less
     odd = Detector(pixel1=PIXEL, pixel2=PIXEL, max_shape=(181, 241))
     geometry = {**GEOMETRY, "detector": odd, "beam_center_px": (90.5, 120.5), "q_range_inv_nm": (0.03, 0.08)}
     whole = Partition.annular(**geometry, n_phi=1)
-    for begin in (0.0, 45.0, 90.0, 1e-13, -1e-13, 33.3):
+    for begin in (0.0, 90.0, -1e-13):
         turned = Partition.annular(**geometry, n_phi=8, phi_range_deg=(begin, begin + 360))
         assert turned.n_pixels.sum() == whole.n_pixels.sum()
 
@@ -94,15 +72,7 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"beam_center_px": (778.0, 258.0)},
-        {"distance_m": 8000.0},
-        {"energy_keV": 11000.0},
-        {"q_range_inv_nm": (1.9, 2.9)},
-    ],
-)
+@pytest.mark.parametrize("wrong", [{"beam_center_px": (778.0, 258.0)}, {"energy_keV": 11000.0}])
 def test_a_ring_beside_the_detector_is_asked_about(wrong):
     with pytest.raises(ValueError, match="no pixel lies in the rings .* q runs .* 1/nm on this detector") as error:
         Partition.annular(**RIGHT | wrong)
@@ -131,7 +101,6 @@ def test_inverted_and_transposed_masks_are_refused():
     ("change", "message"),
     [
         ({"q_range_inv_nm": [0.02, 0.01]}, "growing numbers"),
-        ({"q_range_inv_nm": [0.02]}, "growing numbers"),
         ({"q_range_inv_nm": [0.01, 0.02, 0.03], "n_q": 2}, "n_q goes with two limits"),
         ({"phi_range_deg": (40.0, -40.0)}, r"begin < end.*across 0 it is \(-40, 40\)"),
         ({"phi_range_deg": (0.0, 400.0)}, "360 degrees apart at most"),

@@ -19,7 +19,6 @@ from ainerd_xpcs.numerics import (
     shifted,
     two_time,
 )
-from ainerd_xpcs.numerics._screen_areas import SAMPLED, AreaScreen
 
 SIDE, N = 48, 200
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -76,7 +75,7 @@ def test_an_ordinary_run_is_left_as_it_is(seed, photons, tau, modes, static):
     assert screen.no_contrast is None and no_light(g2, frames.mean()) is None
 
 
-@pytest.mark.parametrize("photons", [0.02, 0.5, 20.0])
+@pytest.mark.parametrize("photons", [0.02, 20.0])
 def test_copies_of_the_frame_before_are_left_out(photons):
     frames, rng = movie(1, photons), np.random.default_rng(0)
     put = np.sort(1 + rng.permutation(N - 1)[:20])
@@ -84,13 +83,6 @@ def test_copies_of_the_frame_before_are_left_out(photons):
         frames[t] = frames[t - 1]
     left = screened(frames)[0].left_out
     assert left.frames["copy"].tolist() == put.tolist() and left.n_frames == 20 and left.n_pixels == 0
-
-
-@pytest.mark.parametrize("block", [7, 50, 200])
-def test_a_block_that_comes_again_is_left_out_once(clean, block):
-    frames = clean.copy()
-    frames[120:150] = frames[40:70]
-    assert screened(frames, block)[0].left_out.frames["copy"].tolist() == [*range(120, 150)]
 
 
 def test_a_detector_that_stands_still_is_refused(clean):
@@ -101,11 +93,11 @@ def test_a_detector_that_stands_still_is_refused(clean):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda x: np.minimum(x, 1), "counts end at 1"),
         (lambda x: np.minimum(x, 3), "counts end at 3"),
         (lambda x: x % 4, "counts end at 3"),
         (lambda x: x + 1, "no pixel counts less than 1"),
         (lambda x: x * 10, "all counts are multiples of 10"),
+        (lambda x: np.where(x == 5, 4, x), "more pixels count 4 than photons allow"),
         (lambda x: x // 2 + (x > 6), "lost photons"),
     ],
 )
@@ -125,18 +117,6 @@ def test_counts_cut_off_low_give_no_relaxation_time(photons, is_low):
     assert screened(frames)[0].no_relaxation is None
 
 
-def test_an_offset_gives_no_relaxation_time():
-    assert screened(movie(3, n=400) + 1)[0].no_relaxation == "no pixel counts less than 1"
-
-
-def test_a_pedestal_and_a_gain_with_noise_are_named():
-    photons = movie(3)
-    noise = np.random.default_rng(0).normal(0, 3, photons.shape)
-    frames = np.round(100 + 12.3 * photons + noise).astype(np.uint16)
-    screen, g2 = screened(frames)
-    assert screen.no_contrast or no_light(g2, frames.mean())
-
-
 def test_afterglow_is_named():
     light = movie(6, modes=5)
     frames = light.copy()
@@ -144,21 +124,13 @@ def test_afterglow_is_named():
     assert "afterglow" in no_light(screened(frames)[1], frames.mean())
 
 
-@pytest.mark.parametrize("when", [slice(0, N), slice(100, N), slice(0, 60)])
+@pytest.mark.parametrize("when", [slice(0, N), slice(100, N)])
 def test_an_area_that_counts_nothing_is_left_out(clean, when):
     frames, dead = clean.copy(), (ROW >= 12) & (ROW < 14)
     frames[when, dead] = 0
     left = screened(frames)[0].left_out
     pixels = np.concatenate([left.pixels["died"], left.pixels["dead"]])
     assert set(RING.pixels[dead]) <= set(pixels) and left.n_pixels < 2 * dead.sum()
-
-
-def test_a_row_that_flickers_is_left_out():
-    rng, row = np.random.default_rng(0), ROW == 14
-    factor = np.ones((N, len(ROW)))
-    factor[:, row] = rng.uniform(0.3, 1, (N, 1))
-    left = screened(rng.binomial(movie(5, 4.0), factor).astype(np.uint16))[0].left_out
-    assert set(RING.pixels[row]) <= set(left.pixels["flickering"]) and left.n_pixels < 2 * row.sum()
 
 
 def grainy(seed, tau, photons=20.0, grain=6, n=400):
@@ -172,32 +144,10 @@ def grainy(seed, tau, photons=20.0, grain=6, n=400):
     return out
 
 
-@pytest.mark.parametrize("tau", [20.0, 100.0, 400.0])
-@pytest.mark.parametrize("grain", [3, 6, 9])
+@pytest.mark.parametrize(("tau", "grain"), [(20.0, 9), (400.0, 6)])
 def test_areas_in_the_dark_of_slow_bright_speckle_have_not_died(tau, grain):
     left = screened(grainy(grain, tau, grain=grain))[0].left_out
     assert not any(left.pixels[why].size for why in ("died", "dead", "flickering"))
-
-
-def test_a_row_that_dies_in_slow_bright_speckle_is_left_out():
-    frames, dead = grainy(30, 400.0, grain=2), (ROW >= 12) & (ROW < 14)
-    frames[200:, dead] = 0
-    left = screened(frames)[0].left_out
-    assert set(RING.pixels[dead]) <= set(left.pixels["died"]) and left.n_pixels < 2 * dead.sum()
-
-
-def test_no_area_has_died_where_the_beam_comes_slowly():
-    """At first two photons in all hit two rows: their shares of them are not certain."""
-    whole, rng = Partition.from_roi_map(np.ones((300, 300), int)), np.random.default_rng(0)
-    frames = rng.poisson(0.05, (64 * SAMPLED, 300 * 300)).astype(np.uint16)
-    frames[0], frames[0, [7, 70_000]] = 0, 1
-    good = np.ones(300 * 300, bool)
-    for dead in (None, 100):
-        if dead is not None:
-            frames.reshape(-1, 300, 300)[len(frames) // 2 :, dead] = 0
-        areas = AreaScreen(whole)
-        areas.add(frames, np.ones(len(frames), bool), good, 0)
-        assert areas.died(good).tolist() == ([] if dead is None else [*range(300 * dead, 300 * dead + 300)])
 
 
 def test_a_module_that_dies_is_a_reason(clean):
@@ -205,13 +155,6 @@ def test_a_module_that_dies_is_a_reason(clean):
     frames[100:, (ROW < SIDE // 2) & (COLUMN < SIDE // 2)] = 0
     with pytest.raises(SpoiltRunError, match="died"):
         screened(frames)
-
-
-def test_a_tenth_of_the_pixels_may_be_dead():
-    frames, dead = movie(7, 1.0, tau=5.0), np.random.default_rng(0).random(len(RING.pixels)) < 0.1
-    frames[:, dead] = 0
-    left = screened(frames)[0].left_out
-    assert set(RING.pixels[dead]) == set(left.pixels["dead"]) and left.n_pixels == dead.sum()
 
 
 def test_frames_in_a_wrong_order_are_seen_in_their_map():
@@ -229,7 +172,7 @@ def moved(frames, at, rows, columns):
     return picture.reshape(len(frames), -1)[:, RING.pixels]
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(0, 3), (5, 0), (-2, 7), (1, -1)])
+@pytest.mark.parametrize(("rows", "columns"), [(0, 3), (-2, 7)])
 def test_a_picture_that_moves_and_stays_is_named_with_its_displacement(rows, columns):
     frames = movie(40, 2.0, tau=60.0)
     reducer = TwoTimeReducer(RING, N, size=N)
@@ -249,66 +192,13 @@ def avalanches(seed, n, n_events, shape=(8, 200), modes=2):
     return out
 
 
-def why_moved(frames):
-    reducer = TwoTimeReducer(Partition.from_roi_map(np.ones(frames.shape[1:], int)), len(frames))
-    reducer.push(frames)
-    return shifted(reducer.maps().mean(0), reducer)
-
-
 def test_a_narrow_bin_that_rearranges_has_not_moved():
     """Where few pixels overlap, a mean is noisier: with one noise for all displacements that of seed 13 had moved."""
-    assert [why_moved(avalanches(seed, 256, 25)) for seed in range(10, 18)] == [None] * 8
-
-
-@pytest.mark.parametrize("n", [256, 700, 1500])
-def test_a_narrow_bin_that_moves_is_named_in_runs_of_any_length(n):
-    frames, at = avalanches(0, n, 0), round(0.6 * n)
-    frames[at:] = np.roll(frames[at:], 11, axis=2)
-    assert why_moved(frames) == "the picture moved by 0 rows and 11 columns at 60% of the exposure"
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_a_sample_that_rearranges_has_not_moved(share):
-    """From frame 120 on, a share of the field is that of another arrangement, or all of it."""
-    frames, other = movie(41, 2.0, tau=60.0), movie(42, 2.0, tau=60.0)
-    new = np.random.default_rng(43).random(frames.shape[1]) < share
-    frames[120:, new] = other[120:, new]
-    reducer = TwoTimeReducer(RING, N, size=N)
-    reducer.push(frames)
-    assert shifted(reducer.maps().mean(0), reducer) is None
-
-
-def test_pixels_that_always_count_the_most_are_no_evidence_of_copies():
-    frames = movie(8, 1e-3)
-    frames[:, [5, 300, 700, 1100]] = np.iinfo(frames.dtype).max
-    left = screened(frames)[0].left_out
-    assert left.n_frames == 0 and len(left.pixels["saturated"]) == left.n_pixels == 4
-
-
-def test_copies_are_found_beside_a_bad_pixel_that_flickers():
-    frames, rng = movie(9, 0.5), np.random.default_rng(1)
-    for t in (110, 150, 190):
-        frames[t] = frames[t - 1]
-    frames[:, 17] = rng.choice([0, 5000], N)
-    assert screened(frames)[0].left_out.frames["copy"].tolist() == [110, 150, 190]
-
-
-def test_frames_divided_by_a_flat_field_lose_no_area():
-    flat = np.where(ROW // 8 % 2, 1.02, 0.97)
-    screen, _ = screened(movie(10, 0.05, n=1000) * flat)
-    assert screen.left_out.n_pixels == 0 and screen.no_contrast is None
-
-
-def test_areas_that_relax_faster_than_the_others_do_not_flicker():
-    """Speckle of 2 × 2 pixels; the outer third of the detector is new in each frame, the rest stands still."""
-    rng, cell = np.random.default_rng(11), np.unique(ROW // 2 * SIDE + COLUMN // 2, return_inverse=True)[1]
-    fast = np.sort(RADIUS[ROW, COLUMN])[-len(ROW) // 3] < RADIUS[ROW, COLUMN]
-    still = rng.standard_normal((6, cell.max() + 1))
-    frames = np.empty((2000, len(ROW)), np.uint16)
-    for frame in frames:
-        new = rng.standard_normal(still.shape)
-        frame[:] = rng.poisson(3 * np.where(fast, (new**2).mean(0)[cell], (still**2).mean(0)[cell]))
-    assert screened(frames)[0].left_out.n_pixels == 0
+    for seed in (10, 13):
+        frames = avalanches(seed, 256, 25)
+        reducer = TwoTimeReducer(Partition.from_roi_map(np.ones(frames.shape[1:], int)), len(frames))
+        reducer.push(frames)
+        assert shifted(reducer.maps().mean(0), reducer) is None
 
 
 def test_a_dead_time_is_no_lost_light():
@@ -323,19 +213,6 @@ def test_a_dead_time_is_no_lost_light():
     assert screen.no_contrast is None and no_light(g2, frames.mean()) is None
 
 
-def test_very_many_photons_are_photons():
-    screen, _ = screened(np.random.default_rng(14).poisson(5000, (N, len(RING.pixels))).astype(np.uint16))
-    assert screen.no_contrast is None
-
-
-def test_many_hot_pixels_do_not_hide_each_other():
-    frames, rng = movie(20), np.random.default_rng(21)
-    hot = rng.random(len(RING.pixels)) < 0.1
-    frames[:, hot] = rng.poisson(20, (N, hot.sum()))
-    left = screened(frames)[0].left_out
-    assert set(RING.pixels[hot]) == set(left.pixels["hot"]) and left.n_pixels == hot.sum()
-
-
 @pytest.mark.parametrize("kind", [Screen, EventScreen])
 def test_pixels_that_flicker_or_blink_are_a_reason(kind):
     frames, rng = movie(22, 0.5, tau=5.0, modes=4, n=400), np.random.default_rng(23)
@@ -348,14 +225,13 @@ def test_pixels_that_flicker_or_blink_are_a_reason(kind):
 
 
 @pytest.mark.parametrize("kind", [Screen, EventScreen])
-@pytest.mark.parametrize("at", [50, 350])
 @pytest.mark.parametrize("modes", [1, 5])
-def test_a_sample_that_rearranges_once_does_not_flicker(modes, at, kind):
+def test_a_sample_that_rearranges_once_does_not_flicker(modes, kind):
     """Pixels that are dark before or after change by more than their mean."""
     rng = np.random.default_rng(modes)
     before, new = rng.standard_normal((2, 2 * modes, len(RING.pixels)))
     light = np.array([(field**2).mean(0) for field in (before, np.sqrt(0.4) * before + np.sqrt(0.6) * new)])
-    frames = rng.poisson(5 * light[(np.arange(400) >= at).astype(int)]).astype(np.uint16)
+    frames = rng.poisson(5 * light[(np.arange(400) >= 350).astype(int)]).astype(np.uint16)
     assert screened(frames, kind=kind)[0].no_relaxation is None
 
 
@@ -369,7 +245,7 @@ def test_swapped_neighbours_are_named(kind):
 
 @pytest.mark.parametrize(
     ("a_cycle", "first", "half"),
-    [(2, 0.25, 0.5), (2.75, 0.0, 1.0), (3, 0.0, 1.0), (4, 0.1, 1.0), (4, 0.2, 1.0), (5, 0.0, 1.0), (8, 0.05, 0.5)],
+    [(2, 0.25, 0.5), (2.75, 0.0, 1.0), (4, 0.1, 1.0), (8, 0.05, 0.5)],
 )
 def test_frames_of_a_sample_that_is_sheared_to_and_fro_are_in_order(a_cycle, first, half):
     """Layers move with the strain; rearrangements come in the whole cycle or in its first half."""

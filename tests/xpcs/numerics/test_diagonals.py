@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs import MultiTau, Partition
 from ainerd_xpcs.numerics import diagonal_errors, diagonal_means, lags_of_map, mean_over_bins
 
 T, PIXELS = 320, 50
@@ -25,12 +24,6 @@ def c2_of(intensity):
     return relative @ relative.T / intensity.shape[1]
 
 
-def test_lags_are_those_of_frames():
-    correlator = MultiTau(Partition.from_roi_map(np.ones((2, 3), int)))
-    correlator.push(np.ones((T, 2, 3), np.uint16))
-    np.testing.assert_array_equal(lags_of_map(T)[0], correlator.result().lag)
-
-
 def test_means_are_those_of_averaged_frames():
     intensity = speckle(np.random.default_rng(0), PIXELS)
     relative, g2 = intensity / intensity.mean(1, keepdims=True), diagonal_means(c2_of(intensity))
@@ -38,16 +31,6 @@ def test_means_are_those_of_averaged_frames():
         of_level = relative[: T >> level << level].reshape(-1, 2**level, PIXELS).mean(1)
         channel = int(lag) >> level
         assert value == pytest.approx((of_level[:-channel] * of_level[channel:]).mean(), rel=1e-6)
-
-
-def test_rows_without_photons_are_left_out():
-    c2 = c2_of(speckle(np.random.default_rng(1), PIXELS))
-    holes = c2.copy()
-    holes[[40, 41, 90]] = holes[:, [40, 41, 90]] = np.nan
-    np.testing.assert_allclose(diagonal_means(holes), diagonal_means(c2), atol=0.02)
-    constant = np.where(np.isnan(holes), np.nan, 1.3)
-    np.testing.assert_allclose(diagonal_means(constant), 1.3)
-    assert np.isnan(diagonal_means(np.full((80, 80), np.nan))).all()
 
 
 @pytest.mark.parametrize("static", [0.0, 0.4])

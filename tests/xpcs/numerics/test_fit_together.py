@@ -6,12 +6,8 @@ contrast and one pair of exponents.
 
 import numpy as np
 import pytest
-from scipy.optimize import least_squares
 
 from ainerd_xpcs import fit_curves
-from ainerd_xpcs.numerics import _family
-from ainerd_xpcs.numerics._statements import allowed, errors_from_zero, fall_of
-from ainerd_xpcs.numerics._together import fit_together
 
 LAG = np.r_[np.arange(1, 9), (np.arange(5, 9) * 2 ** np.arange(1, 14)[:, None]).ravel()].astype(float)
 N_FRAMES, CONTRAST, P, P2 = 100_000, 0.135, 0.7, 0.5
@@ -60,13 +56,6 @@ def test_a_wrong_contrast_moves_the_shares():
     np.testing.assert_allclose(wrong.share - right.share, (1 - SHARE) * (1 - 1.07**-0.5), atol=0.006)
 
 
-def test_curves_of_other_contrasts_share_nothing_by_default():
-    fit = fit_curves(LAG, *gel(noise=2.0, contrast=[0.1, 0.2, 0.4]), **GEL)
-    assert not any(fit.shared)
-    alone, explicit = (fit_curves(LAG, *gel(), **GEL, share=share) for share in ((), ("contrast", "exponent")))
-    assert not any(alone.shared) and set(explicit.shared) == {"contrast, exponent"}
-
-
 def test_one_mode_is_fitted_together_as_one_mode():
     rng, tau = np.random.default_rng(1), np.array([40.0, 80.0, 160.0])
     y = 1 + 0.2 * np.exp(-2 * (LAG / tau[:, None]) ** 0.8)
@@ -76,60 +65,7 @@ def test_one_mode_is_fitted_together_as_one_mode():
     assert (np.abs(fit.tau - tau) < 4 * fit.tau_err).all() and (fit.tau_err < alone.tau_err).all()
 
 
-def test_the_joint_fit_is_that_of_scipy():
-    y, error = gel()
-    curves = _family.Curves.of(LAG, y, np.stack([np.diag(e**2) for e in error]))
-    x = np.tile([CONTRAST, 0, P, 0, 0, 0, 0, P2], (3, 1)).astype(float)
-    x[:, 1], x[:, 5], x[:, 6] = np.log(TAU), SHARE, np.log(TAU2 / TAU)
-    ours = fit_together(curves, "two stretched", [x], ["contrast", "exponent", "exponent2"], {})
-
-    def residual(v):
-        rows = [[v[0], v[3 + 3 * k], v[1], 0, 0, v[4 + 3 * k], v[5 + 3 * k], v[2]] for k in range(3)]
-        return ((_family.curve(LAG, np.array(rows)) - y) / error).ravel()
-
-    start = np.r_[CONTRAST, P, P2, np.column_stack([x[:, 1], x[:, 5], x[:, 6]]).ravel()]
-    best = least_squares(residual, start, x_scale="jac", xtol=1e-12, ftol=1e-12)
-    covariance = np.linalg.inv(best.jac.T @ best.jac)
-    assert ours.chi2.sum() == pytest.approx(2 * best.cost, rel=1e-4)
-    for k in range(3):
-        at = [0, 3 + 3 * k, 1, 4 + 3 * k, 5 + 3 * k, 2]
-        columns = [0, 1, 2, 5, 6, 7]
-        np.testing.assert_allclose(ours.x[k, columns], best.x[at], rtol=0.02)
-        sd = np.sqrt(np.diag(ours.covariance[k]))[columns]
-        np.testing.assert_allclose(sd, np.sqrt(np.diag(covariance))[at], rtol=0.05)
-
-
-@pytest.mark.parametrize(
-    ("why", "shape", "stays"),
-    [
-        ("no speckle", lambda x: 0 * x, "no speckle"),
-        ("no speckle", lambda x: 0.01 + 0 * x, "does not decay"),
-        ("no speckle", lambda x: 0.02 * np.exp(-2 * x / 2e5), "slower than the lags"),
-        ("does not decay", lambda x: 0.1 + 0 * x, "does not decay"),
-        ("does not decay", lambda x: 0.1 - 0.02 * (x > 100), "slower than the lags"),
-        ("does not decay", lambda x: 0.1 - 0.08 * (x > 100), "the data do not determine it"),
-        ("slower than the lags", lambda x: 0.1 - 0.04 * (x > 100), "slower than the lags"),
-        ("slower than the lags", lambda x: 0.1 - 0.06 * (x > 100), "the data do not determine it"),
-        ("no speckle", lambda x: -0.05 + 0 * x, "the data do not determine it"),
-        ("faster than the lags", lambda x: 0.1 - 0.08 * (x > 100), "faster than the lags"),
-    ],
-)
-def test_a_statement_that_the_curve_contradicts_is_not_made(why, shape, stays):
-    assert allowed(why, shape(LAG), np.diag(np.full(LAG.size, 2e-3**2))) == stays
-
-
-def test_the_fall_of_a_curve_has_its_error_with_the_noise_that_lags_share():
-    step, own, common = np.where(LAG < 100, 0.10, 0.04), 1e-3, 0.05
-    fall = fall_of(step, np.eye(LAG.size) * own**2 + common**2)
-    assert fall.value == pytest.approx(0.06) and fall.error < 1e-3 and fall.is_seen
-    assert errors_from_zero(step, np.eye(LAG.size) * own**2 + common**2) == pytest.approx(2, abs=0.1)
-    covariance = np.diag(np.full(LAG.size, own**2))
-    covariance[3, 3] = np.nan  # a lag that is not used
-    assert fall_of(np.where(LAG == 4, 9.0, step), covariance).value == pytest.approx(0.06)
-    assert np.isnan(fall_of(step[:5], covariance[:5, :5]).value)
-
-
-@pytest.mark.parametrize("repeats", [1, 25, 100])
+@pytest.mark.parametrize("repeats", [1, 25])
 def test_errors_smaller_than_photons_of_one_measurement_show_an_average(repeats):
     rng, pixels, counts = np.random.default_rng(2), np.array([500, 300, 800]), np.array([0.004, 0.002, 0.001])
     true, _ = gel(noise=0)

@@ -68,13 +68,6 @@ def test_g2_is_that_with_frames_that_are_not_valid(partition, counts, gaps):
     np.testing.assert_allclose(g2.error, whole.error, rtol=2e-3, atol=3e-6)
 
 
-def test_g2_after_short_gaps_is_the_same_bit_for_bit(partition, counts):
-    parts = [(0, 50), (51, 70), (140, 30), (234, 100)]
-    with_gaps, wanted = (make(lambda: MultiTau(partition), counts, parts).result() for make in (in_parts, filled))
-    np.testing.assert_array_equal(with_gaps.value, wanted.value)
-    np.testing.assert_array_equal(with_gaps.error, wanted.error)
-
-
 @pytest.mark.parametrize("announced", [True, False])
 def test_maps_are_those_with_frames_that_are_not_valid(partition, counts, announced):
     parts = [(3, 50), (54, 70), (140, 30), (1100, 100), (60_000, 20), (70_000, 60)]
@@ -105,8 +98,6 @@ def test_the_screen_says_which_frames_are_missing(partition, counts):
     assert left.n_frames == LONG - 280 + 101 and reducer.n_pushed == LONG + 120
     with pytest.raises(ValueError, match=f"frame 5 was pushed before: the next is {LONG + 120}"):
         screen.push(counts[:5], first=5)
-    with pytest.raises(ValueError, match=f"frame 5 was pushed before: the next is {LONG + 120}"):
-        live.push(counts[:5], first=5)
 
 
 def test_a_long_gap_takes_no_time_and_no_memory(partition, counts):
@@ -127,10 +118,9 @@ def test_a_long_gap_takes_no_time_and_no_memory(partition, counts):
     assert np.isfinite(g2.value[:, :15]).all() and np.isfinite(maps).any()
 
 
-@pytest.mark.parametrize("apart", [8, 2**16])
-def test_frames_far_apart_have_the_g2_of_frames_close_together(partition, counts, apart):
+def test_frames_far_apart_have_the_g2_of_frames_close_together(partition, counts):
     """At 400 × 2^16 ticks, which would take an hour one by one: lags are those of dense frames, times 2^16."""
-    dense, live = MultiTau(partition), MultiTau(partition)
+    apart, dense, live = 2**16, MultiTau(partition), MultiTau(partition)
     dense.push(counts)
     for i, frame in enumerate(counts):
         live.push(frame[None], first=i * apart)
@@ -141,12 +131,3 @@ def test_frames_far_apart_have_the_g2_of_frames_close_together(partition, counts
     difference = far.value[:, at[inner]] - close.value[:, of[inner]]
     assert np.abs(difference / (close.value[:, of[inner]] - 1)).max() < 0.05
     assert np.isnan(far.value[:, far.lag < min(apart, 15)]).all()
-
-
-def test_a_map_may_have_a_billion_ticks(partition, counts):
-    tracemalloc.start()
-    reducer = TwoTimeReducer(partition, 10**9, size=64)
-    for i, frame in enumerate(counts):
-        reducer.push(frame[None], first=i * 2_500_000)
-    assert np.isfinite(reducer.maps()).all() and tracemalloc.get_traced_memory()[1] < 2e9
-    tracemalloc.stop()

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from pyFAI.detectors import Detector
 
 from ainerd_xpcs.numerics import Partition
 
@@ -13,16 +12,9 @@ ANNULUS = {
 }
 
 
-@pytest.fixture(scope="module")
-def lambda_partition():
-    return Partition.annular(**ANNULUS)
-
-
-def test_friedel_partners_have_the_same_pixels(lambda_partition):
-    assert np.array_equal(lambda_partition.n_pixels[:9], lambda_partition.n_pixels[9:])
-
-
-def test_gaps_and_their_borders_are_masked(lambda_partition):
+def test_gaps_and_their_borders_are_masked():
+    lambda_partition = Partition.annular(**ANNULUS)
+    assert np.array_equal(lambda_partition.n_pixels[:9], lambda_partition.n_pixels[9:])  # of opposite bins
     assert not lambda_partition.roi_map[255:261].any()
     assert not lambda_partition.roi_map[:, 775:781].any()
 
@@ -35,28 +27,10 @@ def test_pixels_are_ordered_bin_by_bin_and_ring_by_ring(partition):
         assert np.ptp(partition.static_map.ravel()[partition.pixels[a:b]]) == 0
 
 
-def test_masked_pixels_are_in_no_bin():
-    mask = np.zeros((516, 1556), bool)
-    mask[:258] = True
-    half = Partition.annular(**ANNULUS, mask=mask)
-    assert half.n_roi == 9 and not half.roi_map[:258].any() and half.phi.tolist() == list(range(10, 180, 20))
-    small = Detector(pixel1=55e-6, pixel2=55e-6, max_shape=(128, 192))
-    arguments = ANNULUS | {"detector": small, "beam_center_px": (64.0, 96.0), "distance_m": 5.0}
-    p = Partition.annular(**arguments, n_phi=2, mask=np.arange(128 * 192).reshape(128, 192) % 2 == 0)
-    assert np.all(p.pixels % 2 == 1)
-
-
-@pytest.mark.parametrize(
-    ("roi_map", "message"),
-    [
-        (np.zeros((4, 4), int), "no pixels"),
-        (np.full((4, 4), 1.5), "integers"),
-        (np.full((4, 4), -1), "negative"),
-    ],
-)
-def test_bad_labels_are_named(roi_map, message):
+@pytest.mark.parametrize(("value", "message"), [(0, "no pixels"), (1.5, "integers"), (-1, "negative")])
+def test_bad_labels_are_named(value, message):
     with pytest.raises(ValueError, match=message):
-        Partition.from_roi_map(roi_map)
+        Partition.from_roi_map(np.full((4, 4), value))
 
 
 def test_frames_of_another_shape_are_refused(partition):

@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd_xpcs.numerics import Partition, two_time
+from ainerd_xpcs.numerics import Partition
 
 RING = {
     "beam_center_px": (258.0, 778.0),
@@ -12,24 +12,12 @@ RING = {
 }
 
 
-def same(a, b):
-    return (
-        np.array_equal(a.roi_map, b.roi_map)
-        and np.array_equal(a.static_map, b.static_map)
-        and np.array_equal(a.pixels, b.pixels)
-        and np.array_equal(a.q, b.q, equal_nan=True)
-        and np.array_equal(a.phi, b.phi, equal_nan=True)
-    )
-
-
 def test_a_saved_partition_is_loaded_unchanged(tmp_path, partition):
-    ring = Partition.annular(detector="lambda750k", **RING, n_q=2)
-    for saved in (ring, partition):
+    for saved in (Partition.annular(detector="lambda750k", **RING, n_q=2), partition):
         saved.save(tmp_path / "bins.h5")
-        assert same(Partition.load(tmp_path / "bins.h5"), saved)
-    ring.save(tmp_path / "ring.h5")
-    assert np.array_equal(Partition.load(tmp_path / "ring.h5").static_q, ring.static_q)
-    assert ring.static_q[0] == pytest.approx(0.019 + 0.01 / 16)
+        read = Partition.load(tmp_path / "bins.h5")
+        for name in ("roi_map", "static_map", "pixels", "q", "phi", "static_q"):
+            np.testing.assert_array_equal(getattr(read, name), getattr(saved, name))
 
 
 def test_a_file_holds_the_masks_of_nxxpcs(tmp_path):
@@ -37,10 +25,11 @@ def test_a_file_holds_the_masks_of_nxxpcs(tmp_path):
     with h5py.File(tmp_path / "bins.h5") as file:
         masks = file["entry/instrument/masks"]
         assert masks.attrs["NX_class"] == "NXnote"
-        assert {"dynamic_roi_map", "dynamic_q_list", "dynamic_phi_list", "static_roi_map", "static_q_list"} == set(
-            masks
-        )
+        assert {*masks} == {f"{x}_q_list" for x in KINDS} | {f"{x}_roi_map" for x in KINDS} | {"dynamic_phi_list"}
         assert masks["dynamic_q_list"].attrs["units"] == "1/nm"
+
+
+KINDS = ("dynamic", "static")
 
 
 def aps_maps():
@@ -67,16 +56,13 @@ def write_aps(path, group, dynamic, static, mask, q, phi):
             file[f"{group}/{kind}_index_mapping"] = np.arange(n)
 
 
-@pytest.mark.parametrize("kind", ["dynamic", "static"])
-@pytest.mark.parametrize("index", [-1, 12.5, np.nan, np.inf, 24])
-def test_an_index_that_is_no_point_of_the_map_is_refused(tmp_path, kind, index):
+@pytest.mark.parametrize("index", [-1, 12.5, 24])
+def test_an_index_that_is_no_point_of_the_map_is_refused(tmp_path, index):
     write_aps(tmp_path / "qmap.hdf", "qmap", *aps_maps())
     with h5py.File(tmp_path / "qmap.hdf", "r+") as file:
-        mapping = file[f"qmap/{kind}_index_mapping"][()].astype(float)
-        mapping[3] = index
-        del file[f"qmap/{kind}_index_mapping"]
-        file[f"qmap/{kind}_index_mapping"] = mapping
-    with pytest.raises(ValueError, match=rf"/qmap/{kind}_index_mapping has {index:g}, expected whole numbers from 0"):
+        del file["qmap/dynamic_index_mapping"]
+        file["qmap/dynamic_index_mapping"] = np.append(np.arange(11.0), index)
+    with pytest.raises(ValueError, match=rf"/qmap/dynamic_index_mapping has {index:g}, expected whole numbers from 0"):
         Partition.load(tmp_path / "qmap.hdf")
 
 
@@ -127,17 +113,8 @@ def test_an_older_q_map_is_read_without_masked_bins(tmp_path):
     assert np.isnan(read.phi).all()
 
 
-def test_labels_nested_in_bins_give_the_same_maps_as_shared_rings(partition, frames):
-    nested = partition.roi_map.astype(np.int64) * 1000 + partition.static_map
-    renamed = Partition.from_roi_map(partition.roi_map, static_map=nested)
-    assert np.array_equal(renamed.pixels, partition.pixels)
-    a, b = (two_time(frames, each, dtype="float64") for each in (partition, renamed))
-    assert np.abs(a - b).max() < 1e-12
-
-
 def test_invalid_files_are_named(tmp_path):
-    path = tmp_path / "bins.h5"
-    dynamic, static, mask, q, phi = aps_maps()
+    path, (dynamic, static, mask, q, phi) = tmp_path / "bins.h5", aps_maps()
     path.write_text("no HDF5")
     with pytest.raises(ValueError, match=r"bins.h5 cannot be read as HDF5"):
         Partition.load(path)
@@ -145,23 +122,18 @@ def test_invalid_files_are_named(tmp_path):
         file["something"] = 1
     with pytest.raises(ValueError, match=r"bins.h5 holds no partition: expected dynamic_roi_map or dynamicMap"):
         Partition.load(path)
-    write_aps(path, "qmap", dynamic, np.zeros_like(static), mask, q, phi)
-    with pytest.raises(ValueError, match=r"bins.h5: /qmap: static_map must"):
-        Partition.load(path)
-    write_aps(path, "qmap", dynamic, static, mask[1:], q, phi)
-    with pytest.raises(ValueError, match=r"bins.h5: /qmap/mask has shape \(39, 60\)"):
-        Partition.load(path)
-    write_aps(path, "qmap", dynamic, static, mask, q[:2], phi)
-    with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamic_"):
-        Partition.load(path)
+    for change, message in (
+        ((dynamic, np.zeros_like(static), mask, q), "static_map must"),
+        ((dynamic, static, mask[1:], q), r"/qmap/mask has shape \(39, 60\)"),
+        ((dynamic, static, mask, q[:2]), "/qmap/dynamic_"),
+    ):
+        write_aps(path, "qmap", *change, phi)
+        with pytest.raises(ValueError, match=f"bins.h5: .*{message}"):
+            Partition.load(path)
     with h5py.File(path, "w") as file:
         file["entry/instrument/masks/dynamic_roi_map"] = dynamic
         file["entry/instrument/masks/dynamic_q_list"] = np.ones(3)
-    with pytest.raises(ValueError, match=r"bins.h5: /entry/instrument/masks: q must hold one value for each of the 12"):
-        Partition.load(path)
-    with h5py.File(path, "r+") as file:
-        file["entry/instrument/masks/dynamic_q_list"].attrs["units"] = "furlong"
-    with pytest.raises(ValueError, match=r"dynamic_q_list: 'furlong' cannot be converted to '1/nm'"):
+    with pytest.raises(ValueError, match=r"q must hold one value for each of the 12"):
         Partition.load(path)
 
 
@@ -200,7 +172,6 @@ def test_a_list_agrees_with_the_geometry_of_its_map(tmp_path):
     ("name", "change", "message"),
     [
         ("mask", lambda mask: mask.write_direct(~mask[()]), "mask is 0, which means bad, in 100% of the pixels in"),
-        ("beam_center_x", lambda x: x.write_direct(np.array(0.0)), "contradicts the geometry of the map in .* of 5"),
         ("detector_distance", lambda x: x.attrs.__setitem__("units", "s"), "distance: 's' cannot be converted to 'm'"),
     ],
 )
@@ -212,9 +183,7 @@ def test_a_map_that_contradicts_itself_is_refused(tmp_path, name, change, messag
         Partition.load(tmp_path / "q.hdf")
 
 
-@pytest.mark.parametrize(
-    ("unit", "factor"), [("1/nm", 1), ("nm^-1", 1), ("1/Å", 10), ("angstrom^-1", 10), ("m-1", 1e-9)]
-)
+@pytest.mark.parametrize(("unit", "factor"), [("nm^-1", 1), ("1/Å", 10), ("m-1", 1e-9)])
 def test_a_list_of_q_is_in_the_unit_of_its_attribute(tmp_path, unit, factor):
     with h5py.File(tmp_path / "bins.h5", "w") as file:
         file["entry/instrument/masks/dynamic_roi_map"] = np.repeat([1, 2], 8).reshape(4, 4)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd_xpcs.numerics import Partition, TwoTimeReducer, reduction_operator, two_time
+from ainerd_xpcs.numerics import Partition, TwoTimeReducer, reduction_operator
 from tests.weighted import full_map
 
 
@@ -46,39 +46,6 @@ def test_a_partial_map_is_its_operator_on_the_full_map(frames, partition, n, siz
     assert np.allclose(operator.sum(1), 1, atol=1e-12) and operator.min() >= 0
     maps = reducer.maps()
     assert np.abs(maps - of_full(frames[:n], partition, operator)).max() < 1e-11
-
-
-def test_a_partial_map_is_exact_if_no_border_crosses_a_row(frames, partition):
-    for announced, n in ((56, 28), (56, 14), (None, 28), (None, 11), (None, 56)):
-        part = reduce(frames[:n], partition, announced, size=7).maps()
-        whole = reduce(frames[:n], partition, n, size=7).maps()
-        assert np.abs(part - whole).max() < 1e-12
-
-
-@pytest.mark.parametrize("size", [3, 7, 16, 59, 60, 61, 100])
-def test_the_map_of_all_announced_frames_is_the_area_mean(frames, partition, size):
-    reducer = reduce(frames, partition, 60, size=size)
-    assert np.abs((reducer.operator - reduction_operator("area", 60, size)).toarray()).max() < 1e-15
-
-
-def test_an_open_run_differs_little_from_the_exact_map():
-    """The error is at most 3 % of the contrast, 1 % rms, for relaxation over some rows of the map."""
-    rng = np.random.default_rng(5)
-    partition = Partition.from_roi_map(np.ones((40, 50), int))
-    field = rng.normal(size=(2, 40, 50))
-    frames = []
-    for _ in range(637):
-        field = 0.995 * field + np.sqrt(1 - 0.995**2) * rng.normal(size=field.shape)
-        frames.append((field**2).sum(0) * 0.5)
-    frames = np.array(frames)
-    options = {"size": 32, "dtype": "float64"}
-    reducer = TwoTimeReducer(partition, None, **options)
-    for a, b in blocks_of(637, (50,)):
-        reducer.push(frames[a:b])
-    exact = two_time(frames, partition, **options)
-    difference = (reducer.maps() - exact) / (exact.max() - 1)
-    assert 1e-6 < np.abs(difference).max() < 0.03
-    assert np.sqrt((difference**2).mean()) < 0.01
 
 
 @pytest.mark.parametrize(

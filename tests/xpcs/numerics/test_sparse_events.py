@@ -62,44 +62,16 @@ def test_rows_hold_counts_of_any_size(partition):
     assert dense.rows.max() > 1 << 16
 
 
-def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
-    frames, valid = movie(1, 700, 0.02)
-    dense, events = (TwoTimeReducer(partition, 700, size=32, dtype="float64") for _ in range(2))
-    dense.push(frames, valid=valid)
-    events.push(Events.of(frames, valid=valid))
-    monkeypatch.setattr("ainerd_xpcs.numerics._many_events.AT_A_TIME", 50)
-    np.testing.assert_allclose(events.maps(), dense.maps(), rtol=1e-14)
-
-
-@pytest.mark.parametrize("announced", [None, 6000])
-def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced):
-    """If groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
-    frames, valid = movie(7, 6000, 0.02)
-    reducers = []
-    for most in (1 << 17, 1000):
-        monkeypatch.setattr("ainerd_xpcs.numerics._events.MOST", most)
-        monkeypatch.setattr("ainerd_xpcs.numerics._events.CHUNK", 256)
-        reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64")
-        for a in range(0, 6000, 150):
-            reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))
-        reducers.append(reducer)
-    exact, bounded = reducers
-    assert exact._of_events.n_sums > 5000 and bounded._of_events.n_sums < 1500
-    np.testing.assert_array_equal(bounded.photons(), exact.photons())
-    edges = np.array([0, 1000, 4096, 6000])
-    photons = exact.photons_between(edges)
-    assert np.abs(bounded.photons_between(edges) / photons - 1).max() < 0.02
-    assert bounded.photons_between(edges).sum() == photons.sum()
-    maps, wanted = bounded.maps(), exact.maps()
-    if announced is None:
-        np.testing.assert_allclose(maps, wanted, rtol=1e-12)
-    away = np.subtract.outer(np.arange(8), np.arange(8))
-    np.testing.assert_allclose(maps[:, np.abs(away) > 1], wanted[:, np.abs(away) > 1], rtol=1e-12)
-    shot_noise = 1 / (exact.photons().min() / len(partition.pixels) / 8)
-    assert np.abs(maps - wanted).max() < 0.02 * shot_noise
-    for reducer in reducers:
-        reducer.leave_out([3, 50])
-    np.testing.assert_allclose(bounded.maps(), exact.maps(), rtol=1e-3)
+def test_the_sums_of_a_long_run_are_those_of_dense_frames():
+    """Of more than 131,072 frames with photons, sums of neighbours are kept: shot noise is shifted a little."""
+    few, n = Partition.from_roi_map(np.repeat([1, 2], 10).reshape(4, 5)), 400_000
+    frames = np.random.default_rng(7).poisson(0.05, (n, 4, 5)).astype(np.uint16)
+    dense, events = (TwoTimeReducer(few, n, size=8, dtype="float64") for _ in range(2))
+    for a in range(0, n, 20_000):
+        dense.push(frames[a : a + 20_000])
+        events.push(Events.of(frames[a : a + 20_000], a))
+    np.testing.assert_array_equal(events.photons(), dense.photons())
+    np.testing.assert_allclose(events.maps(), dense.maps(), atol=0.02 * 8 / (0.05 * n))
 
 
 @settings(max_examples=8, deadline=None)
@@ -123,51 +95,21 @@ def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons
     np.testing.assert_allclose(of_events.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
 
 
-def test_pixels_are_left_out_before_the_first_frame(partition):
-    frames, _ = movie(2, 200, 0.05)
-    maps, g2s = [], []
-    for as_events in (False, True):
-        reducer, live = TwoTimeReducer(partition, 200, size=16), MultiTau(partition)
-        for each in (reducer, live):
-            each.leave_out([3, 50])
-            each.push(Events.of(frames) if as_events else frames)
-        maps.append(reducer.maps())
-        g2s.append(live.result())
-    np.testing.assert_array_equal(maps[0], maps[1])
-    np.testing.assert_allclose(g2s[0].value, g2s[1].value, rtol=1e-6)
-    np.testing.assert_array_equal(g2s[0].n_pixels, g2s[1].n_pixels)
-
-
 def test_a_schedule_of_a_billion_ticks(partition):
-    """Frames at two times, far apart: lags and rows of the map are those of the ticks."""
+    """Frames at two times, far apart: rows of the map are those of the ticks."""
     frames, _ = movie(3, 200, 0.3)
     far = 10**9 - 200
-    late = Events.of(frames[100:], far + 100)
-    reducer, live = TwoTimeReducer(partition, 10**9, size=8, dtype="float64"), MultiTau(partition)
-    for each in (reducer, live):
-        each.push(Events.of(frames[:100]))
-    reducer.push(late)
+    reducer = TwoTimeReducer(partition, 10**9, size=8, dtype="float64")
+    reducer.push(Events.of(frames[:100]))
+    reducer.push(Events.of(frames[100:], far + 100))
     c2 = reducer.maps()
     assert np.isfinite(c2[:, [0, 0, 7, 7], [0, 7, 0, 7]]).all() and np.isnan(c2[:, 1:7]).all()
-    assert reducer.n_pushed == far + 200
-    live.push(Events.of(frames[100:], 10**5))
-    g2 = live.result()
-    near = [MultiTau(partition) for _ in range(2)]
-    near[0].push(frames[:100])
-    near[1].push(frames[100:])
-    assert g2.lag[-1] > 90_000 and np.isfinite(g2.value[:, :10]).all()
-    short, parts = g2.value[:, :15], [x.result().value[:, :15] for x in near]
-    pairs = np.array([[(frames[a : a + 100].any((1, 2))).sum() for a in (0, 100)]]).T
-    assert np.abs(short - np.average(parts, axis=0, weights=pairs[:, 0])).max() < 0.2
+    assert reducer.n_pushed == far + 200 and len(reducer.sums.counts) < 10**7
 
 
 def test_bad_input_is_refused(partition):
     frames, _ = movie(4, 20, 0.1)
     events = Events.of(frames)
-    for live in (TwoTimeReducer(partition, None), MultiTau(partition)):
-        live.push(frames)
-        with pytest.raises(ValueError, match="all dense or all events"):
-            live.push(Events.of(frames, 20))
     for live in (TwoTimeReducer(partition, None), MultiTau(partition)):
         live.push(events)
         with pytest.raises(ValueError, match="frame 0 was pushed before: the next is 20"):
@@ -179,9 +121,7 @@ def test_bad_input_is_refused(partition):
     some = vars(events) | {"stop": 20}
     for change, message in (
         ({"ticks": events.ticks[::-1]}, "ticks must increase"),
-        ({"stop": 19}, "ticks must increase, from 0 to less than stop, 19"),
         ({"offsets": events.offsets[:-1]}, "do not fit each other"),
-        ({"offsets": events.offsets[::-1]}, "offsets must increase"),
         ({"pixel": events.pixel + 480}, "not all on a detector"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -190,11 +130,3 @@ def test_bad_input_is_refused(partition):
         Events.of(frames * 0.5)
     with pytest.raises(ValueError, match="negative"):
         Events.of(-frames.astype(int))
-
-
-def test_memory_does_not_grow_with_the_length_of_a_gap():
-    one = Partition.from_roi_map(np.ones((4, 5), int))
-    reducer = TwoTimeReducer(one, 10**9, size=4)
-    for first in range(0, 10**9, 10**8):
-        reducer.push(Events.of(np.ones((1, 4, 5), int), first))
-    assert reducer.n_pushed == 900_000_001 and len(reducer.sums.counts) < 10**7

@@ -10,7 +10,6 @@ from ainerd_xpcs.numerics._speckle_noise import (
     noise_terms,
     own_share,
     scaled,
-    scatter_of_neighbours,
     speckle_covariance,
 )
 
@@ -34,21 +33,6 @@ def test_the_covariance_is_that_of_gaussian_speckle(counts):
     np.testing.assert_allclose(np.diag(theory), np.diag(measured), rtol=0.18)
     scale = np.sqrt(np.diag(measured))
     np.testing.assert_allclose(theory / np.outer(scale, scale), measured / np.outer(scale, scale), atol=0.15)
-
-
-def test_the_covariance_of_a_static_part_holds_at_the_longest_lags():
-    """Lags of which few pairs are left, in a field of which a half does not decay: each pair counts once."""
-    rng, n_frames, lag = np.random.default_rng(1), 200, np.array([1.0, 50.0, 120.0, 170.0])
-    keep, moving = np.exp(-1 / 10), rng.normal(size=(2, 20_000))
-    still = rng.normal(size=moving.shape)
-    intensity = np.empty((n_frames, 20_000))
-    for row in intensity:
-        row[:] = (0.5 * (still + moving) ** 2).sum(0) / 2
-        moving = keep * moving + np.sqrt(1 - keep**2) * rng.normal(size=moving.shape)
-    g2 = np.stack([((intensity[: -int(t)] - 1) * (intensity[int(t) :] - 1)).mean(0) for t in lag])
-    x = np.array([1.0, np.log(10.0), 1.0, 0.5, 0.0, 1.0, 1.5, 1.0])
-    theory, measured = at_counts(noise_terms(lag, x, 1.0, n_frames, np.ones(lag.size)), np.inf), np.cov(g2)
-    np.testing.assert_allclose(theory, measured, rtol=0.12)
 
 
 def test_the_means_by_which_g2_is_divided_lower_its_noise():
@@ -82,10 +66,3 @@ def test_photons_follow_from_the_errors_and_the_noise_of_each_lag_from_the_scatt
         assert np.median(shares) == pytest.approx(own, abs=0.01 + 0.2 * own)
     alone = rng.normal(0, 0.01, 60)
     assert own_share(lag, alone, smooth) > 0.5 and own_share(lag[:7], alone[:7], smooth[:7, :7]) == 0  # too few to say
-
-
-def test_the_scatter_of_neighbours_shows_errors_that_are_too_small():
-    lag, rng = np.geomspace(1, 1000, 400), np.random.default_rng(0)
-    y = 1 + 0.2 * np.exp(-lag / 100) + rng.normal(0, 0.01, 400)
-    assert scatter_of_neighbours(lag, y, np.full(400, 0.01)) == pytest.approx(1, abs=0.15)
-    assert scatter_of_neighbours(lag, y, np.full(400, 0.001)) == pytest.approx(10, abs=1.5)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ainerd.novelty import LOOKS
-from ainerd_xpcs.dynamics import MECHANISMS, Domains, Dynamics, Sheared, clean_exposure, draw, noisy
-from ainerd_xpcs.latent import Encoder, ModelError, run_embedding, write_weights
+from ainerd_xpcs.dynamics import MECHANISMS, Domains, Dynamics, Sheared, clean_exposure, noisy
+from ainerd_xpcs.latent import Encoder, ModelError, write_weights
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import (
     Bank,
@@ -16,12 +16,12 @@ from ainerd_xpcs.technique import (
     RheoXPCS,
     add_systematics,
     measured_exposure,
+    rings,
     run_features,
     seen_from,
     simulated_exposures,
     write_bank,
 )
-from ainerd_xpcs.technique._features import rings
 from tests.noisy_runs import noisy_runs
 
 RUN = {"n_frames": 500, "counts": 0.5, "n_pixels": 570}
@@ -60,9 +60,8 @@ def test_stored_values_are_kept(small):
     [
         Dynamics(family="flow", tau_s=0.8, static=0.4, flow_rad_s=40.0, flow_deg=70.0),
         Dynamics(family="slow", tau_s=0.3, exponent=1.6, anisotropy=0.4, anisotropy_deg=30.0),
-        Dynamics(family="slow", tau_s=0.2, exponent=1.2),
     ],
-    ids=["flow", "anisotropic", "alike"],
+    ids=["flow", "anisotropic"],
 )
 def test_an_exposure_is_known_at_any_azimuth(dynamics):
     """From two or four maps, against the kernels there."""
@@ -126,20 +125,6 @@ def test_domains_rearrange_one_by_one():
     assert away.max() < 0.15
 
 
-def test_order_tells_jumps_from_a_rate_that_goes_in_turns(encoder):
-    """As many jumps, of one size, at any times, or in a few bunches."""
-    run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
-    scattered = np.linspace(0.02, 0.98, 16)
-    bunched = (np.array([0.15, 0.4, 0.65, 0.9])[:, None] + np.arange(4) / 64).ravel()
-    order = []
-    for times in (scattered, bunched):
-        jumps = tuple((float(when), 0.4) for when in times)
-        clean = seen_in(Clean.of(Dynamics(family="stick-slip", tau_s=5.0, events=jumps)), 18)
-        maps = np.repeat(np.repeat(np.broadcast_to(1 + 0.2 * clean, (18, 64, 64)), 4, 1), 4, 2)
-        order.append(run_features(encoder, maps, **run)[48:52])
-    assert order[0][0] < 0 < 0.3 < order[1][0]
-
-
 def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
     """Ten cells of motion, three times, in a sample at rest: 11 pairs of cells in a row move, the outer ones half."""
     run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
@@ -156,7 +141,7 @@ def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
 
 
 @pytest.mark.parametrize("duty", [0.0, 1.0])
-@pytest.mark.parametrize("n_frames", [80, 96, 150])
+@pytest.mark.parametrize("n_frames", [80, 150])
 def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, duty):
     """C2 of frames, each pair averaged over the times in which the detector counts, reduced as a run is."""
     dynamics = Dynamics(family="slow", tau_s=0.03, exponent=1.3)
@@ -174,31 +159,6 @@ def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, 
     np.testing.assert_allclose(cells.shot, share @ share.T * n_frames / 64, atol=1e-9)
 
 
-@pytest.mark.parametrize("duty", [0.0, 1.0])
-def test_fringes_of_a_flow_are_those_of_its_frames(duty):
-    """The phase of each frame is averaged over its time, and frames over cells."""
-    flow, n_frames, within = Dynamics(family="flow", tau_s=4.0, static=0.4, flow_rad_s=70.0, flow_deg=20.0), 96, 20
-    cells, phi = Cells.of_whole(n_frames), 55.0
-    t = ((np.arange(n_frames)[:, None] + 0.5 + duty * ((np.arange(within) + 0.5) / within - 0.5)) / n_frames).ravel()
-    moved = 0.6 * np.exp(-np.abs(t[:, None] - t) / 4.0)
-    pairs = 0
-    for at in phi + 20 * ((np.arange(10) + 0.5) / 10 - 0.5):
-        pairs = pairs + np.abs(0.4 + moved * np.exp(70j * np.cos(np.deg2rad(at - 20)) * (t[:, None] - t))) ** 2 / 10
-    by_frame = pairs.reshape(n_frames, within, n_frames, within).mean((1, 3))
-    seen = seen_from([Clean.of(flow, cells, duty)], np.array([phi]), np.array([20.0]), cells)[0, 0]
-    np.testing.assert_allclose(seen, cells.reduce(by_frame), atol=0.012)
-
-
-def test_measured_exposures_have_the_cells_of_many_frames(encoder, small):
-    """Their dynamics are unknown; simulated ones beside them have the cells of the run."""
-    slow = clean_exposure(Dynamics(family="slow", tau_s=0.03))
-    bank = Bank([Clean.at_directions(slow), Clean.of(Dynamics(family="slow", tau_s=0.03))], ["seen", "slow"], id="")
-    options = {"contrast": 0.2, "baseline": 0.0, "contrast_err": 0.0, "n_frames": 1.0, "counts": 1e6, "n_pixels": 1e6}
-    many, few = (bank.features(encoder, cells=cells, **options) for cells in (None, Cells.of_whole(96)))
-    of_measured, of_simulated = np.abs(few - many).max(1)
-    assert of_measured < 0.02 < of_simulated
-
-
 def test_the_shipped_bank_is_large_and_of_all_kinds():
     bank = Bank.load()
     assert bank.n >= 5000 and set(bank.families) == set(MECHANISMS) == set(bank.families[:100])
@@ -212,7 +172,7 @@ def test_the_shipped_regimes_are_of_the_shipped_bank_and_encoder():
     assert null is not None and null.by_look.shape == (LOOKS, 5000) and null.smallest.size >= 5000
 
 
-@pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (4, True), (9, True), (1, True), (9, False)])
+@pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (1, True), (9, False)])
 def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
     """Means over many draws of the bank's features are those of runs of all bins, seen the public way."""
     bank = Bank.load(small[0])
@@ -246,39 +206,22 @@ def test_bins_of_part_of_a_circle_and_of_unequal_pixels_have_their_own_bank(enco
     assert (np.abs(np.mean(seen, axis=0) - draws[:, flow].mean(0)) / spread).max() < 2.5
 
 
-def test_features_begin_with_the_embedding(encoder):
-    rng = np.random.default_rng(1)
-    clean = np.float32(0.2) * clean_exposure(draw("avalanche", rng))[None]
-    maps = np.kron(noisy_runs(clean, rng=rng, **RUN)[0], np.ones((4, 4)))
-    embedding = run_embedding(encoder, encoder.encode(maps))
-    np.testing.assert_allclose(run_features(encoder, maps, **RUN)[:15], embedding[:15], atol=1e-4)
-
-
 @pytest.mark.parametrize("name", ["n_frames", "counts", "contrast"])
 def test_impossible_statistics_are_refused(encoder, small, name):
     with pytest.raises(ValueError, match=f"{name} must be positive"):
         Bank.load(small[0]).features(encoder, **RUN | {"contrast": 0.2, name: 0.0})
 
 
-def test_landmarks_are_embeddings_of_the_first(encoder, small):
-    embeddings, names = Bank.load(small[0]).landmarks(encoder, contrast=0.2, n=12, **RUN)
-    assert embeddings.shape == (12, 16) and names == small[2][:12]
-
-
 def test_a_bad_bank_is_named(tmp_path, small):
-    path, recipe = tmp_path / "mine.safetensors", {"kind": "bank", "exposure_families": ["slow"]}
-    for packed, maps in ((b"", [1, 1]), (b"", [3]), (b"no zlib", [1])):
-        tensors = {"g1_squared": np.frombuffer(packed, np.uint8), "maps": np.array(maps)}
-        tensors["dynamics"] = np.frombuffer(zlib.compress(b"[null]"), np.uint8)
-        tensors |= dict.fromkeys(("angle_deg", "phase", "shear"), np.zeros(len(maps)))
-        write_weights(path, tensors, recipe)
-        with pytest.raises(ModelError, match="mine.safetensors: "):
-            Bank.load(path)
+    path = tmp_path / "mine.safetensors"
+    tensors = {"g1_squared": np.frombuffer(b"no zlib", np.uint8), "maps": np.array([1])}
+    tensors["dynamics"] = np.frombuffer(zlib.compress(b"[null]"), np.uint8)
+    write_weights(path, tensors | dict.fromkeys(("angle_deg", "phase", "shear"), np.zeros(1)), {"kind": "bank"})
+    with pytest.raises(ModelError, match="mine.safetensors: "):
+        Bank.load(path)
     write_bank(path, small[1][:2], ["slow"])
     with pytest.raises(ModelError, match="mine.safetensors: 1 families"):
         Bank.load(path)
-    with pytest.raises(ModelError, match="absent.safetensors"):
-        Bank.load(tmp_path / "absent.safetensors")
 
 
 def test_a_measured_run_becomes_its_clean_exposure(encoder):

@@ -7,26 +7,33 @@ import pytest
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd_files.exports import along_diagonals, resampled, unbinned
+from ainerd_files.exports import along_diagonals, resampled
 from ainerd_xpcs.numerics import g2_from_two_time
 from ainerd_xpcs.technique import Field, Picture, q_of_pixels
-from ainerd_xpcs.technique._picture import DIMS, UNITS, intensities, time_edges
 from tests.results import conftest
 from tests.results.conftest import add_partition, make_analysis, make_record
 
 T, FRAME_TIME_S = 1600, 0.01
-BINNING = 3
+DIMS = {
+    "mean_frame": ("frame_row", "frame_column"),
+    "saxs": ("saxs_q",),
+    "saxs_q": ("saxs_q",),
+    "intensity": ("roi", "intensity_time"),
+    "intensity_total": ("intensity_time",),
+    "intensity_time": ("intensity_time",),
+}
+UNITS = dict.fromkeys(DIMS, "photons/pixel/frame") | {"saxs_q": "1/nm", "intensity_time": "s", "temperature": "degC"}
 partition, complaints = conftest.partition, conftest.complaints
 
 
 @pytest.fixture(scope="module")
 def seen(partition):
-    """Frames whose intensity halves, and their picture, with the mean frame binned like a larger one."""
+    """The mean of frames whose intensity halves, the bad pixels, and the arrays and the numbers of their picture."""
     shape = partition.shape
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     mean = 3 / (1 + np.hypot(rows + 0.5 - 258, columns + 0.5 - 250) / 50)
     bad = np.zeros(shape, bool)
-    bad[255:261] = True
+    bad[254:262] = True
     instrument = {"distance_m": 4.0, "energy_keV": 11.0, "pixel_m": 55e-6}
     q = q_of_pixels(shape, {**instrument, "beam_center_row_px": 258.0, "beam_center_column_px": 250.0})
     fading, rng = np.linspace(1, 0.5, T), np.random.default_rng(0)
@@ -35,14 +42,11 @@ def seen(partition):
     for number in range(picture.every - 1, T, picture.every):
         frames.append(rng.poisson(mean * fading[number]).astype(np.uint16))
         picture.see(frames[-1], number)
-    edges = time_edges(T, partition.n_roi)
-    counts = np.add.reduceat(fading[:, None] * partition.n_pixels, edges[:-1])
-    light = intensities(counts, partition.n_pixels, FRAME_TIME_S, edges, np.empty((0, 2), int))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ainerd_xpcs.technique._picture.FRAME_BYTES", 4 * (516 // BINNING) ** 2)
-        small, summary = picture.finish([])
-    assert summary["mean_frame_binning"] == BINNING
-    return np.mean(frames, axis=0), bad, small | light, summary
+    arrays, summary = picture.finish([])
+    light = fading.reshape(-1, 2).mean(1)
+    arrays |= {"intensity": np.tile(light, (partition.n_roi, 1)), "intensity_total": light}
+    arrays["intensity_time"] = FRAME_TIME_S * (2 * np.arange(light.size) + 1)
+    return np.mean(frames, axis=0), bad, arrays, summary
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def file(server, partition, seen, tmp_path_factory):
         dims={**base.dims, "g2_err": ("azimuth", "tau"), **DIMS},
         summary={**summary, "temperature": 25.1},
         tables=base.tables,
-        units=UNITS | {"temperature": "degC"},
+        units=UNITS,
     )
     key = store.begin(make_record(scan_id=3, run_time=1.7e9))
     store.complete(key, analysis, n_frames=T, frame_time_s=FRAME_TIME_S)
@@ -80,8 +84,8 @@ def test_nexus_names_hold_the_picture(file, seen):
         assert temperature[()] == 25.1 and temperature.attrs["units"] == "degC"
         image = opened_file["entry/data/frame_average"]
         assert image.shape == bad.shape and image.attrs["units"] == ""  # NX_COUNT
-        assert image[300, 100] == pytest.approx(mean[300:303, 99:102].mean(), rel=1e-5)
-        assert np.isnan(image[255:261]).all() and not np.isnan(image[:255]).any()
+        assert image[300, 100] == pytest.approx(mean[300:302, 100:102].mean(), rel=1e-5)
+        assert np.isnan(image[254:262]).all() and not np.isnan(image[:254]).any()
         saxs = opened_file["entry/saxs"]
         assert saxs.attrs["signal"] == "I" and saxs["Q"].attrs["units"] == "1/nm"
         np.testing.assert_array_equal(saxs["I"], arrays["saxs"])
@@ -125,19 +129,6 @@ def test_the_viewer_shows_the_intensity_in_its_time(opened):
     np.testing.assert_allclose(seconds, frame * FRAME_TIME_S)
     np.testing.assert_allclose(intensity, 1 - 0.5 * (seconds + opened.t0 / 2) / (T * FRAME_TIME_S), rtol=1e-3)
     assert np.isfinite(opened.Int_t_fft).all()
-
-
-def test_means_are_kept_when_intensities_are_resampled():
-    frames = np.random.default_rng(0).random(1003)
-    centres, values = (
-        (np.arange(0, 1003, 5) + np.append(np.full(200, 2.5), 1.5)),
-        np.add.reduceat(frames, np.arange(0, 1003, 5)) / np.append(np.full(200, 5), 3),
-    )
-    for n in (16, 59, 256):
-        assert resampled(values, centres, n).mean() == pytest.approx(frames.mean())
-    fine = resampled(values, centres, 59)  # parts of 17 frames, whose borders cut some stretches of 5
-    np.testing.assert_allclose(fine, frames.reshape(59, 17).mean(axis=1), atol=0.13)
-    assert unbinned(np.ones((2, 3), np.float32), 3, (5, 7)).shape == (5, 7)
 
 
 def test_a_gap_takes_no_other_numbers_of_the_file_away():

@@ -8,13 +8,7 @@ import pytest
 
 from ainerd.technique import RunInfo
 from ainerd_xpcs.numerics import Partition
-from ainerd_xpcs.technique import (
-    PartitionSettings,
-    RheoXPCS,
-    RheoXPCSSettings,
-    build_partition,
-    read_mask,
-)
+from ainerd_xpcs.technique import PartitionSettings, RheoXPCS, RheoXPCSSettings, build_partition, read_mask
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")  # it is calibrated in less time
 
@@ -41,8 +35,7 @@ def npy(path, values):
 @pytest.fixture
 def frames():
     """Speckle that changes from frame to frame."""
-    light = np.random.default_rng(2).gamma(3.0, 1.0, (N, *SHAPE))
-    return np.random.default_rng(3).poisson(light).astype(np.uint16)
+    return np.random.default_rng(3).poisson(np.random.default_rng(2).gamma(3.0, 1.0, (N, *SHAPE))).astype(np.uint16)
 
 
 class Beam:
@@ -73,19 +66,15 @@ def analysed(technique, frames, readings=None):
     return exposure.finish()
 
 
-PLACES = ("entry/instrument/detector", "entry/instrument/detector/detectorSpecific", "entry/instrument/detector_1")
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_maps_of_nexus_are_those_of_npy(tmp_path, place):
+def test_maps_of_nexus_are_those_of_npy(tmp_path):
     marked = np.zeros(SHAPE, np.uint32)
     marked[10, 15:25], marked[12, 18] = 2, 1 << 31  # dead, virtual
+    place = "entry/instrument/detector/detectorSpecific"
     ways = nexus(tmp_path / "x_master.h5", place, pixel_mask=marked), npy(tmp_path / "m.npy", marked > 0)
     first, second = (PartitionSettings(**RING, mask=way) for way in ways)
     np.testing.assert_array_equal(read_mask(first), marked > 0)
-    np.testing.assert_array_equal(read_mask(second), read_mask(first))
-    np.testing.assert_array_equal(build_partition(second).roi_map, build_partition(first).roi_map)
-    assert not build_partition(first).roi_map[read_mask(first)].any()
+    np.testing.assert_array_equal(read_mask(second), marked > 0)
+    assert not build_partition(first).roi_map[marked > 0].any()
 
 
 def test_a_q_map_brings_a_mask(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs import Partition
+from ainerd_xpcs.technique import rings
 from ainerd_xpcs.technique._difference import difference, outline
-from ainerd_xpcs.technique._features import rings
 
 PIXELS, BINS, PHOTONS = 400, 6, 100.0
 TIME = (np.arange(32) + 0.5) / 32

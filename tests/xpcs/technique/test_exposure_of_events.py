@@ -32,37 +32,16 @@ def frames():
     return np.array(out, np.uint16)
 
 
-class OfEach:
-    """Readings of a monitor at each frame."""
-
-    def of_frames(self, key, unit=""):
-        return np.ones(3000)
-
-    def series(self, key, unit=""):
-        return np.empty((2, 0))
-
-
-def result(technique, frames, as_events, size=500, first=0, n_frames=None, **about):
-    shape = technique.partition.shape
-    n_frames = n_frames or len(frames)
-    run = RunInfo(raw_uid="a", n_frames=n_frames, frame_shape=shape, frame_time_s=FRAME_TIME_S, **about)
+def result(technique, frames, as_events, n_frames=None):
+    run = RunInfo(raw_uid="a", n_frames=n_frames or len(frames), frame_shape=SHAPE, frame_time_s=FRAME_TIME_S)
     exposure = technique.begin(run)
-    for a in range(0, len(frames), size):
-        some = frames[a : a + size]
+    for a in range(0, len(frames), 500):
+        some = frames[a : a + 500]
         exposure.push(Events.of(some, a) if as_events else technique.partition.gather(some), None if as_events else a)
         for number in range(a, a + len(some)):
             if (number + 1) % exposure.every == 0:
                 exposure.whole(frames[number], number)
     return exposure.finish()
-
-
-def test_events_are_not_compared_with_the_monitor_frame_by_frame(technique, frames, monkeypatch):
-    """They have numbers of their own, and a run has too many frames for a sum of each."""
-    compared = []
-    monkeypatch.setattr("ainerd_xpcs.numerics.behind", lambda *sums: compared.append(sums))
-    subject = RheoXPCS(technique.partition, technique.encoder, technique.bank, monitor=["i0"])
-    assert result(subject, frames, True, readings=OfEach()).summary["incident"] == 1.0
-    assert not compared
 
 
 def test_the_result_is_that_of_dense_frames(technique, frames):
@@ -102,9 +81,7 @@ def test_a_hot_pixel_and_a_closed_shutter_are_left_out(technique, frames):
 
 
 def test_a_run_that_cannot_be_analysed_has_a_reason(technique, frames):
-    with pytest.raises(AnalysisError, match="0 frame"):
-        technique.begin(RunInfo(raw_uid="a", n_frames=100, frame_shape=SHAPE, frame_time_s=1.0)).finish()
-    with pytest.raises(AnalysisError, match="101 was pushed, 100 were announced|announced"):
+    with pytest.raises(AnalysisError, match="100 were announced"):
         result(technique, frames[:200], True, n_frames=100)
     with pytest.raises(AnalysisError, match="zero photons"):
         result(technique, np.zeros((100, *SHAPE), np.uint16), True)

@@ -12,10 +12,7 @@ from ainerd_xpcs.technique import RheoXPCS
 SHAPE, N = (40, 60), 128
 
 
-@pytest.fixture
-def frames():
-    """Counts without speckle: they have no p-value, so nothing is calibrated."""
-    return np.random.default_rng(3).poisson(3.0, (N, *SHAPE)).astype(np.uint16)
+FRAMES = np.random.default_rng(3).poisson(3.0, (N, *SHAPE)).astype(np.uint16)  # without speckle: nothing is calibrated
 
 
 def technique(file, **partition):
@@ -28,49 +25,43 @@ def qmap(path, n_bins, shape=SHAPE):
     labels = np.repeat(np.arange(1, n_bins + 1), shape[0] // n_bins)[:, None].repeat(shape[1], axis=1)
     with h5py.File(path, "w") as file:
         file["qmap/dynamic_roi_map"], file["qmap/mask"] = labels, np.ones(shape, "u1")
-        lists = {
-            "index_mapping": np.arange(n_bins),
-            "v_list_dim0": 0.001 * np.arange(1, n_bins + 1),
-            "v_list_dim1": [0.0],
-        }
-        for name, values in lists.items():
-            file[f"qmap/dynamic_{name}"] = values
+        file["qmap/dynamic_index_mapping"], file["qmap/dynamic_v_list_dim1"] = np.arange(n_bins), [0.0]
+        file["qmap/dynamic_v_list_dim0"] = 0.001 * np.arange(1, n_bins + 1)
     return path
 
 
-def named(subject, frames, name):
+def named(subject, name):
     """Analyse frames of a run that names a q map."""
     info = RunInfo(raw_uid="x", n_frames=N, frame_shape=SHAPE, frame_time_s=0.1, start={"qmap_file": name})
     exposure = subject.begin(info)
-    exposure.push(frames.reshape(N, -1)[:, exposure.pixels])
+    exposure.push(FRAMES.reshape(N, -1)[:, exposure.pixels])
     return exposure.finish()
 
 
-def test_a_run_that_names_another_q_map_has_its_bins(tmp_path, frames):
+def test_a_run_that_names_another_q_map_has_its_bins(tmp_path):
     mask = np.zeros(SHAPE, bool)
     mask[:, :3] = True
     np.save(tmp_path / "mask.npy", mask)
     one, two = (qmap(tmp_path / f"{n}.hdf", n) for n in (2, 4))
     of_one, of_two = (technique(file, mask=tmp_path / "mask.npy") for file in (one, two))
     for _ in range(2):  # also when it was read before
-        other, expected = named(of_one, frames, "/of/the/beamline/4.hdf"), named(of_two, frames, "")
+        other, expected = named(of_one, "/of/the/beamline/4.hdf"), named(of_two, "")
         assert other.summary["bins_of"] == "4.hdf" and "bins_of" not in expected.summary
         assert other.summary["bins_sha256"] == of_two.parameters["partition"]
         np.testing.assert_array_equal(other.arrays["c2"], expected.arrays["c2"])
         np.testing.assert_allclose(other.tables["bins"]["q"], [0.01, 0.02, 0.03, 0.04])
         np.testing.assert_array_equal(other.embedding, expected.embedding)
-    assert "bins_of" not in named(of_one, frames, "2.hdf").summary
+    assert "bins_of" not in named(of_one, "2.hdf").summary
     parameters = of_one.parameters
     digests = [of_one.files_digest({"qmap_file": "4.hdf"})]
     with h5py.File(two, "r+") as file:
         file["qmap/dynamic_v_list_dim0"][0] *= 1.5  # another q of the same pixels
     digests += [of_one.files_digest({"qmap_file": "4.hdf"})]
     qmap(two, 5)  # it is written again
-    assert len(named(of_one, frames, "4.hdf").arrays["c2"]) == 5
+    assert len(named(of_one, "4.hdf").arrays["c2"]) == 5
     digests += [of_one.files_digest({"qmap_file": name}) for name in ("4.hdf", "2.hdf", "nowhere.hdf")]
     digests += [of_one.files_digest({"qmap_file": "4.hdf", "result_file": {"path": "maps.hdf"}})]
     assert len(set(digests[:3])) == 3 and digests[3:] == ["", "", ""]
-    assert [of_one.file_of({"result_file": about}) for about in ({}, "maps.hdf", {"path": 7})] == [None] * 3
     assert of_one.parameters == parameters  # and so the keys of results of runs that name no other q map
 
 
@@ -78,8 +69,6 @@ def test_a_run_that_names_another_q_map_has_its_bins(tmp_path, frames):
     ("name", "why"),
     [
         ("nowhere.hdf", "names the q map nowhere.hdf, which is not in .*, the folder of rheo_xpcs.partition.file"),
-        ("a\0b.hdf", "which is not in"),
-        ("..", "which cannot be used: partition: file: there is no"),
         ("text.hdf", "which cannot be used: partition: .* cannot be read as HDF5"),
         ("large.hdf", "frames of 40 × 60 pixels, the partition is for 80 × 60"),
     ],

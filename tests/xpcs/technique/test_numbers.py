@@ -3,24 +3,20 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from ainerd.results import Content, LoadedResult, compare
 from ainerd_xpcs.numerics import MultiTau, Partition, TwoTimeReducer, fit_curves, fit_relaxation
-from ainerd_xpcs.technique import OVER_Q, Numbers, clock_of, draw_over_q
-from ainerd_xpcs.technique._drawing import draw_exposure, draw_fit
-from ainerd_xpcs.technique._features import rings
-from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, contrast_within, named, numbers, of_run, opposite
-from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
+from ainerd_xpcs.technique import NAMES, Numbers, bin_cells, clock_of, details, named, of_run, rings, sentences
+from ainerd_xpcs.technique._numbers import OF_TAU, numbers
 from ainerd_xpcs.technique.panels import columns
 
 
 def test_lost_frames_widen_the_errors_of_times_and_take_away_those_that_are_then_unknown():
     lag = np.unique(np.geomspace(1, 1000, 50).astype(int))
-    y = 1 + 0.2 * np.exp(-2 * lag / 40) + np.random.default_rng(0).normal(0, 1e-3, (2, lag.size))
-    fitted = named(fit_curves(lag, y, np.full(y.shape, 1e-3)))
+    decays = np.exp(-lag / 40), 0.5 * np.exp(-lag / 10) + 0.5 * np.exp(-lag / 200)
+    y = 1 + 0.2 * np.square(decays) + np.random.default_rng(0).normal(0, 1e-3, (2, lag.size))
+    fitted = named(fit_curves(lag, y, np.full(y.shape, 1e-3), share=()))
     summary = {name: (str if column.dtype.kind == "U" else float)(column[0]) for name, column in fitted.items()}
     before = Numbers({}, summary, fitted, fitted, [])
     assert before.with_lost(0.0) is before
@@ -28,9 +24,11 @@ def test_lost_frames_widen_the_errors_of_times_and_take_away_those_that_are_then
     for table in (some.summary, {name: x[0] for name, x in some.bins.items()}):
         assert table["tau_s"] == before.summary["tau_s"] and not table["no_tau"]
         assert np.isclose(table["tau_s_err"] ** 2, summary["tau_s_err"] ** 2 + (0.1 * summary["tau_s"]) ** 2)
+    assert np.isfinite(fitted["tau2_s"][1]) and np.isnan(some.bins["tau2_s"][1])
+    assert "gaps look like" in some.bins["no_tau"][1]  # which change the shape of g2, as a second relaxation does
     gone = {NAMES[x] for x in ("tau", "tau_err", "exponent", "exponent_err", "plateau")}
-    assert all(many.summary[name] is None and np.isnan(many.rings[name]).all() for name in gone)
-    assert (many.bins["no_tau"] == "too many frames are missing").all() and many.summary["contrast"] > 0
+    assert all(many.summary[name] is None and np.isnan(many.rings[name][0]) for name in gone)
+    assert many.bins["no_tau"][0] == "too many frames are missing" and many.summary["contrast"] > 0
 
 
 def test_a_run_has_an_exponent_over_q_or_the_reason():
@@ -40,7 +38,6 @@ def test_a_run_has_an_exponent_over_q_or_the_reason():
         ([9.0, 4.0, 2.25], None),
         ([9.0, 9.0, 2.25], "the relaxation times scatter about a power law by more than twice their errors"),
         ([9.0, np.nan, 2.25], "two relaxation times do not show whether there is a power law"),
-        ([9.0, np.nan, np.nan], "fewer than two relaxation times are known with their errors and q"),
     ):
         summary = of_run(rings(partition), {"tau_s": np.array(tau), "tau_s_err": np.full(3, 0.1)}, {})
         assert (summary["q_exponent"] is None) == (reason is not None) and summary["no_q_exponent"] == reason
@@ -69,53 +66,18 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     assert result.summary["tau2_s"] is None and not np.char.startswith(result.bins["g2_model"], "two").any()
 
 
-def test_a_bin_without_light_changes_no_contrast_of_its_ring():
-    """A bin behind the beamstop that no mask covers."""
-    n, rng = 128, np.random.default_rng(3)
-    root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 10))
-    light = sum((root @ rng.standard_normal((n, 1200))) ** 2 for _ in range(2)) / 2
-    whole = Partition.from_roi_map(np.repeat(np.arange(1, 7), 200).reshape(30, 40))
-    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 30, 40) * (whole.roi_map != 2)
-    contrasts = []
-    for partition in (whole, whole.only([1, 3, 4, 5, 6])):
-        correlator = MultiTau(partition)
-        correlator.push(frames)
-        ring = rings(partition)[0]
-        result = numbers(correlator.result(), partition, [ring], 1.0, [None])
-        assert contrast_within(ring, correlator.result())[0] == result.summary["contrast0"]
-        contrasts.append([result.summary[name] for name in ("contrast0", "contrast0_err", "contrast")])
-    assert np.allclose(*contrasts, rtol=1e-4)
-
-
-@pytest.mark.parametrize("dark", [[1], [3, 4]])
-def test_a_ring_without_light_has_no_numbers_and_takes_none_of_the_others(dark):
+def test_a_ring_without_light_has_no_numbers_and_takes_none_of_the_others():
     n, rng = 128, np.random.default_rng(4)
     root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 10))
     light = sum((root @ rng.standard_normal((n, 1600))) ** 2 for _ in range(2)) / 2
-    q = [0.01, 0.02, 0.03, 0.03]  # three rings, the last of two bins
+    q = [0.01, 0.02, 0.03, 0.03]  # three rings, the last of two bins, which are dark
     partition = Partition.from_roi_map(np.repeat(np.arange(1, 5), 400).reshape(40, 40), q=q)
-    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 40, 40) * ~np.isin(partition.roi_map, dark)
+    frames = rng.poisson(2 * light).astype(np.uint16).reshape(n, 40, 40) * (partition.roi_map < 3)
     correlator = MultiTau(partition)
     correlator.push(frames)
     result = numbers(correlator.result(), partition, rings(partition), 1.0, [None, None, None])
-    is_dark = np.array([1 in dark, False, 3 in dark])
-    assert (np.isnan(result.rings["tau_s"]) == is_dark).all() and (
-        result.rings["no_tau"][is_dark] == "no speckle"
-    ).all()
-
-
-@pytest.mark.parametrize(
-    ("phi", "across"),
-    [
-        ([20.0, 340.0], [-1, -1]),
-        ([20.0, 200.0], [1, 0]),
-        ([350.0, 10.0, 180.0], [-1, -1, -1]),
-        ([0.0, 90.0, 180.0, 270.0], [2, 3, 0, 1]),
-    ],
-)
-def test_bins_on_both_sides_of_zero_are_neighbours(phi, across):
-    bins = Partition.from_roi_map(np.arange(1, len(phi) + 1)[None], q=np.full(len(phi), 0.02), phi=phi)
-    assert opposite(bins, rings(bins)[0]).tolist() == across
+    assert np.isnan(result.rings["tau_s"]).tolist() == [False, False, True]
+    assert result.rings["no_tau"][2] == "no speckle"
 
 
 def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
@@ -134,21 +96,16 @@ def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
     assert refused.any() and all(np.isnan(result.bins[name][refused]).all() for name in OF_TAU)
     known = {name: x for name, x in result.summary.items() if x is not None}
     text = " ".join(sentences(known))
-    assert "no relaxation time is given: no model fits g2" in text and "time is " not in text.replace(
-        "time is given", ""
-    )
+    assert "no relaxation time is given: no model fits g2" in text and "time is " not in text.replace("time is g", "")
     assert details(known)[0].startswith("misfit of g2: p = ")
-    for k in np.flatnonzero(refused):
-        speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in result.bins.items()})
-        assert (speckle, exponent) == ("yes", "")
-        assert tau.startswith("no model fits g2; half at ") and " ± " in tau
+    cells = bin_cells({name: column[refused.argmax()] for name, column in result.bins.items()})
+    assert (cells[0], cells[3]) == ("yes", "") and cells[2].startswith("no model fits g2; half at ")
     fine = np.linspace(1, n, 100_000)
     decay = (0.6 + 0.4 * np.cos(fine / 8)) ** 2 * np.exp(-fine / 150)
     first = decay[np.searchsorted(fine, [1, 2, 3])].mean()
     fallen = fine[(decay < first / 2).argmax()]
     assert abs(known["tau_half_s"] - fallen) < 3 * known["tau_half_s_err"] < 0.3 * fallen
     assert f"the correlation g2 - 1 falls to half of its first value at {known['tau_half_s']:.3g}" in text
-    assert "of its first value is left" in text
 
 
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
@@ -158,13 +115,8 @@ def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     assert sentences(values)[0] == both
     static = sentences({**values, "plateau": 0.45, "static_share": 0.67})  # of the contrast, and of the field
     assert static[-1] == "45 % of the contrast does not decay"
-    assert details(values)[:2] == [
-        "model of g2: stretched + static",
-        "the model stretched + baseline fits as well, with the relaxation time 6.5 ± 0.2 s",
-    ]
+    assert "stretched + baseline fits as well, with the relaxation time 6.5 ± 0.2 s" in details(values)[1]
     assert bin_cells(values)[2] == columns(values, {})["tau (s)"] == "4 ± 0.1 or 6.5 ± 0.2"
-    decays = {**values, "plateau": 0.06, "g2_model_or": "two modes"}  # in one of both it does
-    assert not any("does not decay" in text for text in sentences(decays))
 
 
 def test_a_run_whose_bins_differ_has_the_range_of_its_bins():
@@ -182,36 +134,17 @@ def test_a_run_whose_bins_differ_has_the_range_of_its_bins():
 
 def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
     half = {"tau_half_s": 0.3, "tau_half_s_err": 0.02}
-    assert tau_cell({"no_tau": "no model fits g2", **half}) == "no model fits g2; half at 0.3 ± 0.02"
-    assert tau_cell({"no_tau": "slower than the lags", "tau_s_above": 5.0, **half}) == "> 5; half at 0.3 ± 0.02"
-    assert tau_cell({"no_tau": "does not decay", "tau_s_above": 5.0, "tau_half_s_above": 9.0}) == "> 5"
-    assert tau_cell({"no_tau": "no model fits g2", "tau_half_s_above": 9.0}) == "no model fits g2; half at > 9"
+    for row, cell in (
+        ({"no_tau": "no model fits g2", **half}, "no model fits g2; half at 0.3 ± 0.02"),
+        ({"no_tau": "slower than the lags", "tau_s_above": 5.0, **half}, "> 5; half at 0.3 ± 0.02"),
+        ({"no_tau": "does not decay", "tau_s_above": 5.0, "tau_half_s_above": 9.0}, "> 5"),
+        ({"no_tau": "no model fits g2", "tau_half_s_above": 9.0}, "no model fits g2; half at > 9"),
+    ):
+        assert bin_cells({"speckle": "yes", **row})[2] == cell
     assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.3 ± 0.02"}
     values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0}
     falls = "falls to half of its first value between 1 and 2 s"
     assert sentences(values) == ["no relaxation time is given: no model fits g2", f"the correlation g2 - 1 {falls}"]
-
-
-def test_figures_mark_where_g2_falls_to_a_half():
-    table = pd.DataFrame({name: np.full(3, np.nan) for name in OVER_Q} | {"q": [0.01, 0.02, 0.03]})
-    times = draw_over_q(Figure(), table["q"], table.assign(tau_half_s=0.3, tau_half_s_err=0.02), {})[0]
-    assert times.get_yscale() == "log" and "no τ: falls to a half" in times.get_legend_handles_labels()[1]
-    figure, lag = Figure(), np.geomspace(0.01, 10, 40)
-    arrays = {"tau": lag, "g2": 1 + 0.2 * np.exp(-lag / [[0.3], [0.4]])}
-    draw_exposure(figure, arrays, duration_s=None, names=["1", "2"], fit={"tau_half_s": 0.25})
-    assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"] == [0.25]
-
-
-def test_the_drawn_fit_is_the_model_of_the_numbers_and_names_tau():
-    axes, lag = Figure().subplots(), np.geomspace(0.01, 100, 30)
-    fit = {"contrast": 0.2, "tau_s": 1.0, "tau_s_err": 0.1, "kww_exponent": 0.8, "fast_share": 0.6, "tau2_s": 20.0}
-    draw_fit(axes, lag, fit, "black", label="scan 9")
-    t, g2 = axes.lines[0].get_data()
-    field = 0.6 * np.exp(-(t**0.8)) + 0.4 * np.exp(-t / 20)
-    np.testing.assert_allclose(g2, 1 + 0.2 * field**2)
-    draw_fit(axes, lag, {"contrast": 0.1, "tau_s": 2.0, "static_share": 0.5, "g2_baseline": 0.01}, "red", label="b")
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), 1.01 + 0.09 * (0.5 + 0.5 * np.exp(-t / 2)) ** 2)
-    assert axes.get_legend_handles_labels()[1] == ["scan 9: τ = 1 ± 0.1 s", "b: τ = 2 s"]
 
 
 def test_results_are_compared_on_one_scale_with_their_times():

@@ -5,7 +5,6 @@ import pytest
 
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.technique import RESIDUALS, run_features, sectors_of
-from ainerd_xpcs.technique._noise_by_lag import by_lag, noise_by_lag, whitening
 from studies import _exposures as synthetic
 
 SHOT, PIXELS = 64 / 250, 570
@@ -21,25 +20,6 @@ def described(kind, n=4, **options):
     of_run = {"n_frames": 1.0, "counts": SEEN.photons, "n_pixels": float(PIXELS)}
     x = np.array([run_features(Encoder.load(), run.repeat(4, 1).repeat(4, 2), **of_run) for run in runs])
     return x[:, RESIDUALS["beats"]][:, 0], x[:, RESIDUALS["time"]], x[:, RESIDUALS["bins"]][:, 0]
-
-
-def test_profiles_are_means_along_diagonals():
-    maps = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.float32)
-    maps += maps.swapaxes(1, 2)
-    means = [[np.diagonal(each, lag).mean() for lag in range(64)] for each in maps]
-    np.testing.assert_allclose(by_lag(maps[:, ROWS, COLS]), means, atol=1e-5)
-
-
-@pytest.mark.parametrize("dynamics", [synthetic.plain(1.0, 1.0), synthetic.ageing(0.05, 1.0, 1.0, 0.1)])
-def test_noise_by_lag_is_that_of_pixels(dynamics):
-    """Compare with the covariance of profiles of pixels that are drawn one by one."""
-    covariance = 0.2 * synthetic.cells(dynamics, 0.0) + SHOT * np.eye(64)
-    pixels = np.linalg.cholesky(covariance) @ np.random.default_rng(3).standard_normal((6000, 64, 20))
-    profiles = by_lag((pixels @ pixels.swapaxes(1, 2) / 20).astype(np.float32)[:, ROWS, COLS])
-    noise = noise_by_lag(covariance[None].astype(np.float32))
-    white = (whitening(noise)[0] @ (20 * np.cov(profiles.T)) @ whitening(noise)[0].T)[1:, 1:]
-    values = np.linalg.eigvalsh(white)
-    assert 0.7 < values[0] and values[-1] < 1.3 and abs(values.mean() - 1) < 0.02
 
 
 @pytest.mark.parametrize("kind", ["relaxation", "ageing", "cooperative", "flow past rest", "sheared", "turned"])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.technique import Cells, Noise, bank_options, pooled_contrast
-from ainerd_xpcs.technique._numbers import _surest
 from ainerd_xpcs.technique._speckle_size import speckle_px
 from ainerd_xpcs.technique._verdict import GIVEN_ERR, add_noise, baseline, flicker
 
@@ -24,18 +23,16 @@ def bins(rng, n_bins=18, n_pixels=570, beta=0.2, photons=500.0, tau=0.1):
     return (1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - 64 / photons * np.eye(64)).astype(np.float32)
 
 
-@pytest.mark.parametrize("width", [1, 3])
-def test_speckle_of_several_pixels_is_found(width):
+def test_speckle_of_several_pixels_is_found():
     """The field consists of blocks of equal pixels; the expected size is a sum over their overlaps."""
-    rng = np.random.default_rng(0)
-    field = rng.exponential(size=(40, 48 // width, 48 // width)).repeat(width, 1).repeat(width, 2)
-    counts = rng.poisson(4 * field).reshape(40, -1).astype(np.float32)
+    field = np.random.default_rng(0).exponential(size=(40, 16, 16)).repeat(3, 1).repeat(3, 2)
+    counts = np.random.default_rng(1).poisson(4 * field).reshape(40, -1).astype(np.float32)
     size = speckle_px(counts, (48, 48), np.arange(48 * 48), np.repeat([0, 1], 24 * 48))
-    m = {d: np.maximum(0, 1 - abs(d) / width) for d in range(-width, width + 1)}
+    m = {d: 1 - abs(d) / 3 for d in range(-3, 4)}
     assert size == pytest.approx(sum(m[i] ** 2 * m[j] ** 2 for i in m for j in m), rel=0.15)
 
 
-@pytest.mark.parametrize("error", [0.0, 0.005, 0.02])
+@pytest.mark.parametrize("error", [0.0, 0.02])
 def test_errors_of_single_moments_are_found(error):
     rng, sizes = np.random.default_rng(2), []
     for _ in range(5):
@@ -107,18 +104,3 @@ def test_noise_is_added_to_a_run_up_to_that_of_its_calibration(n_frames):
         wanted = (expected - np.var(before, axis=0))[i[: 64 - lag], i[lag:]].mean()
         assert added[:, i[: 64 - lag], i[lag:]].mean() == pytest.approx(wanted, rel=0.35)
     assert abs(noisier.mean() - before.mean()) < 0.005
-
-
-@pytest.mark.parametrize(
-    ("within", "of_g2", "expected"),
-    [
-        ((0.2, 0.01), (0.15, 0.001), (0.2, 0.01)),  # decays within a frame belong to the contrast
-        ((0.01, 0.03), (0.028, 0.003), (0.028, 0.003)),
-        ((-0.005, 0.02), (0.03, 0.003), (0.03, 0.003)),
-        ((0.01, 0.03), (0.01, 0.03), (0.01, 0.03)),
-        ((0.01, 0.03), (np.nan, np.nan), (0.01, 0.03)),
-        ((-0.005, 0.02), (np.nan, np.nan), None),
-    ],
-)
-def test_the_more_certain_contrast_is_used(within, of_g2, expected):
-    assert _surest(*within, *of_g2) == expected
