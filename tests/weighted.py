@@ -19,27 +19,6 @@ def weights(means):
     return out
 
 
-def means(frames, partition, valid=None):
-    """Return the mean counts, (n_roi, T), 0 in frames that are not valid."""
-    a = np.array([frames[:, partition.roi_map == k].mean(1) for k in range(1, partition.n_roi + 1)])
-    return a if valid is None else a * valid
-
-
-def mean(full, frames, partition, where, valid=None):
-    """Return the mean of the finite elements of each full map at `where`, (T, T), (n_roi,)."""
-    w = weights(means(frames, partition, valid))
-    pairs = np.where(np.isfinite(full) & where, w[:, :, None] * w[:, None], 0)
-    return np.nansum(full * pairs, (1, 2)) / pairs.sum((1, 2))
-
-
-def along_diagonals(full, frames, partition, lags, valid=None):
-    """Return the means along diagonals, (n_roi, n_lag)."""
-    w = weights(means(frames, partition, valid))
-    pairs = np.where(np.isfinite(full), w[:, :, None] * w[:, None], 0)
-    of_lags = [[np.diagonal(x, lag, 1, 2) for x in (full, pairs)] for lag in lags]
-    return np.stack([np.nansum(values * weight, 1) / weight.sum(1) for values, weight in of_lags], 1)
-
-
 def full_map(frames, partition, valid=None):
     """Return C2 of each bin by its formula, (n_roi, T, T): counts over the profile S_q and the mean of the frame.
 
