@@ -108,6 +108,7 @@ def archive(runs: int, frames: int) -> Iterator[Container]:
             documents = [*documents_of(raw[store.table(all=True)["raw_uid"].iloc[0]])]
             for i in track(range(runs - 1), "copies of the run"):
                 write_run(raw, copied(documents, f"{i:05d}"))
+            session.close()  # or its agent would follow the results of the workers
             forget(store)
             yield session.client
 

@@ -63,6 +63,7 @@ def put_result(session, i, embedding, parameters):
             novelty_p=0.001 if i == 5 else 0.1 + 0.8 * rng.random(),
             arrays={
                 "c2": maps.astype(np.float32),
+                "denoised": maps[:, ::2, ::2].astype(np.float32),
                 "g2": 1 + 0.2 * np.exp(-lags / 3) + rng.normal(0, 0.01, (18, 20)),
                 "g2_err": np.full((18, 20), 0.01),
                 "tau": lags,
@@ -73,6 +74,7 @@ def put_result(session, i, embedding, parameters):
             },
             summary={"tau_s": 3.0 + i, "tau_s_err": 0.1, "kww_exponent": 1.0, "contrast": 0.2},
             units={"tau_s": "s"},
+            model={"name": "encoder", "sha256": "0" * 64},
             calibration={"id": "bank", "n": 500, "alpha": 0.05},
         ),
     )
