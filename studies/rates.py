@@ -66,8 +66,8 @@ def detector(frames: int = 2000, groups: int = 32) -> None:
     same = all(np.array_equal(np.concatenate(parts), whole) for parts, whole in pairs)
     row: Row = {"pixels": SIDE**2, "frames": frames, "clock (s)": took, "memory of a worker (MB)": max(peaks.values())}
     row["the same bits"] = "yes" if same else "no"
-    bars = {"most": {"memory of a worker (MB)": 2000.0}, "least": {"the same bits": 1.0}}
-    report("rates_detector", [row], **bars, groups=groups)
+    most, least = {"memory of a worker (MB)": 2000.0}, {"the same bits": 1.0}
+    report("rates_detector", [row], most=most, least=least, groups=groups)
 
 
 def against_least(n_frames: int) -> Iterator[Row]:
