@@ -74,10 +74,11 @@ def against_least(n_frames: int) -> Iterator[Row]:
     """Yield a row for each size of the frame: rates in 10⁶ pixels/s."""
     rng = np.random.default_rng(0)
     for n_pixels in (10_000, 100_000, 1_000_000, 4_000_000):
-        partition = Partition.from_roi_map(np.ones((n_pixels // 1000, 1000), int))
+        line = np.arange(n_pixels // 1000)[:, None] + np.zeros((1, 1000), int)
+        partition = Partition.from_roi_map(line // 10 + 1, static_map=line + 1)
         block = rng.poisson(0.5, (BLOCK, n_pixels)).astype(np.uint16)
         rows, n_blocks = np.zeros((256, n_pixels), np.float32), max(2, n_frames * 10_000 // n_pixels // BLOCK)
-        reducer = TwoTimeReducer(partition, BLOCK * n_blocks * 8)
+        reducer = TwoTimeReducer(partition, 256 * BLOCK * n_blocks)  # rows of many frames, as those of a long run
         ways = {"C2": reducer.push, "least work": partial(least_work, rows=rows)}
         rates = {}
         for name, way in ways.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from campaign_toys import Toy, outcome
 
-from ainerd.results import Content, LoadedResult, ResultRecord
+from ainerd.results import Away, Content, LoadedResult, ResultRecord
 
 RECORD = ResultRecord(raw_uid="run", technique="toy", agent="toy", parameters={}).metadata()
 
@@ -87,3 +87,24 @@ def test_a_new_result_changes_the_numbers_of_its_regime(make, store):
     assert store.labels["a"]["gone"] is None and store.labels["a"]["regime"] == 0
     assert [text for text, _ in store.lines if "mean" in text] == ["the mean is 2 now"]  # c changes nothing
     assert len(read) == len(set(read))  # each result is read once
+
+
+def test_numbers_of_a_regime_that_tiled_does_not_take_are_written_later(make, store):
+    label, away = store.label, [Away("not now")]
+
+    def load(keys, names):
+        for key in keys:
+            about = RECORD | {"key": key, "sentences": ["verdict"]}
+            yield LoadedResult(key, about, {"numbers": Content(pd.DataFrame({"x": [{"a": 1.0, "b": 3.0}[key]]}))})
+
+    def take(key, **fields):
+        if key == "b" and away:
+            raise away.pop()
+        label(key, **fields)
+
+    store.load, store.label, store.answers = load, take, lambda: True
+    campaign = make(technique=Agreeing())
+    for key in "ab":
+        campaign.answer(outcome(key, scan_id=1, novelty_p=0.5, novel=False, sentences=["verdict"]))
+    campaign.journal.catch_up()
+    assert not away and store.labels["b"]["mean"] == store.labels["a"]["mean"] == 2.0

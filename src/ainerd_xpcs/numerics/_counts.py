@@ -17,7 +17,6 @@ from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 
 LARGEST = 2**53  # whole numbers up to it are exact as floats
 SLOW = 64  # frames, about, over which the beam is taken for constant
-STRIP = 8192  # pixels, about, that are added to the rows at a time
 
 
 def check_counts(block: Array) -> Array:
@@ -90,12 +89,11 @@ def dimmed(usual: Array, share: Array) -> None:
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _add(frame: Array, edges: Array, weight: float, row: Array, counts: Array) -> None:
-    """Add a frame with a weight to a row, and its sums to `counts`; the frame begins at the first edge."""
+    """Add a frame with a weight to a row, and its sums to `counts`."""
     number = row.dtype.type  # so that the innermost loop stays in the dtype of the row
     w = number(weight)
     for j in range(edges.size - 1):
-        x, r = frame[edges[j] - edges[0] : edges[j + 1] - edges[0]], row[edges[j] : edges[j + 1]]
-        s = number(0)
+        x, r, s = frame[edges[j] : edges[j + 1]], row[edges[j] : edges[j + 1]], number(0)
         for p in range(x.size):
             a = number(x[p])
             s += a
@@ -108,31 +106,22 @@ def accumulate(
     block: Array, t0: int, keep: Array, left_out: Array, edges: Array, indptr: Array, rows: Array, weights: Array,
     reduced: Array, counts: Array,
 ) -> None:  # fmt: skip
-    """Add the counts of frames (b, n_pixels) to the rows and to the sums.
+    """Add the counts of frames (b, n_pixels) to the rows and to the sums, in one pass.
 
-    Pixels `left_out`, in order, are set to 0. Frames are added strip by strip, so that the rows stay in the cache; a
-    strip is one static sub-bin or several.
+    Pixels `left_out` are set to 0.
     """
-    good, first, n_sub = np.empty(block.shape[1], reduced.dtype), 0, edges.size - 1
-    while first < n_sub:
-        last = first + 1
-        while last < n_sub and edges[last + 1] - edges[first] <= STRIP:
-            last += 1
-        some, begin, end = edges[first : last + 1], edges[first], edges[last]
-        out = left_out[np.searchsorted(left_out, begin) : np.searchsorted(left_out, end)]
-        for b in range(block.shape[0]):
-            frame, sums = block[b, begin:end], counts[t0 + b, first:last]
-            for i in range(indptr[b], indptr[b + 1]):
-                weight = weights[i] if keep[b] else 0.0
-                if out.size == 0:
-                    _add(frame, some, weight, reduced[rows[i]], sums)
-                    continue
-                for p in range(frame.size):
-                    good[p] = frame[p]
-                for p in out:
-                    good[p - begin] = 0
-                _add(good[: frame.size], some, weight, reduced[rows[i]], sums)
-        first = last
+    good = np.empty(block.shape[1] if left_out.size else 0, reduced.dtype)
+    for b in range(block.shape[0]):
+        for p in range(good.size):
+            good[p] = block[b, p]
+        for p in left_out:
+            good[p] = 0
+        for i in range(indptr[b], indptr[b + 1]):
+            weight = weights[i] if keep[b] else 0.0
+            if left_out.size:
+                _add(good, edges, weight, reduced[rows[i]], counts[t0 + b])
+            else:
+                _add(block[b], edges, weight, reduced[rows[i]], counts[t0 + b])
 
 
 def _kernel(number: Any) -> Callable[..., None]:
