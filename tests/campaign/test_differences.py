@@ -76,7 +76,7 @@ def test_a_new_result_changes_the_numbers_of_its_regime(make, store):
     def load(keys, names):
         read.extend(keys)
         for key in keys:
-            about = RECORD | {"key": key, "gone": 1.0, "sentences": ["verdict"]}
+            about = RECORD | {"key": key, "gone": 1.0, "summary": ["gone"], "sentences": ["verdict"]}
             yield LoadedResult(key, about, {"numbers": Content(pd.DataFrame({"x": [numbers[key]]}))})
 
     store.load = load
@@ -85,6 +85,7 @@ def test_a_new_result_changes_the_numbers_of_its_regime(make, store):
         campaign.answer(outcome(key, x=x, scan_id=scan, novelty_p=0.5, novel=False, sentences=["verdict"]))
     assert {key: label["mean"] for key, label in store.labels.items()} == {"a": 2.0, "b": 2.0, "c": 2.0}
     assert store.labels["a"]["gone"] is None and store.labels["a"]["regime"] == 0
+    assert ResultRecord.from_metadata(RECORD | store.labels["a"]).summary == {"mean": 2.0}
     assert [text for text, _ in store.lines if "mean" in text] == ["the mean is 2 now"]  # c changes nothing
     assert len(read) == len(set(read))  # each result is read once
 

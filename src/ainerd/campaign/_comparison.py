@@ -72,11 +72,14 @@ class Comparison:
             self._known[key] = _Known(parts, _with(before, fields))
 
     def _changed(self, key: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a record with these numbers, and its sentences."""
+        """Return the fields of a record with these numbers, their names in its summary, and its sentences."""
         before = self._known[key].metadata
-        own, new = (sentences_on(ResultRecord.from_metadata(each)) for each in (before, _with(before, numbers)))
+        after = _with(before, numbers)
+        after["summary"] = [name for name in dict.fromkeys([*before["summary"], *numbers]) if name in after]
+        own, new = (sentences_on(ResultRecord.from_metadata(each)) for each in (before, after))
         written = before.get("sentences") or []
-        return {**numbers, "sentences": [*written[:1], *new, *(each for each in written[1:] if each not in own)]}
+        sentences = [*written[:1], *new, *(each for each in written[1:] if each not in own)]
+        return {**numbers, "summary": after["summary"], "sentences": sentences}
 
     def _read(self, keys: Sequence[str], names: Sequence[str]) -> dict[str, _Known]:
         """Return the results that have all these parts; those that are not known yet are read in one request."""

@@ -42,6 +42,8 @@ GIVEN_ERR = 0.25
 _FLICKER_STEP, _BASELINE_STEP = 2.0, 2.0
 _FAR = 5  # cells from the diagonal beyond which rows are compared
 _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white noise of 1
+# Weights of the profile over the lag in the level at long lags.
+_LONG = np.where(np.arange(SIZE) >= SIZE // 2, SIZE - np.arange(SIZE), 0) / sum(range(SIZE // 2 + 1))
 
 
 class Noise(NamedTuple):
@@ -206,11 +208,12 @@ def flicker(mean: Singles, noise: Noise) -> float:
 
 
 @one_thread
-def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float:
+def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64], excess: float = 1.0) -> float:
     """Return the standard deviation of an offset between maps of opposite bins, beyond their noise.
 
     Opposite bins see the same dynamics, so their levels at the longest lags differ by noise, which is known, or by the
-    instrument. `maps` are (n, 64, 64), of bins at `phi_deg` (n,); zero with fewer than three pairs.
+    instrument. `maps` are (n, 64, 64), of bins at `phi_deg` (n,), and `excess` is the variance of the noise of their
+    levels over that of Wishart maps. Return zero with fewer than three pairs.
     """
     pairs = opposite_pairs(phi_deg)
     if len(pairs) < 3:
@@ -221,7 +224,7 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     level = (maps * weight).sum((1, 2))
     covariance = maps.mean(0).astype(float) - 1 + np.diag(np.full(SIZE, noise.shot))
     product = weight @ covariance
-    of_pixel = 2 * np.trace(product @ product)  # variance of the level of one pixel
+    of_pixel = excess * 2 * np.trace(product @ product)  # variance of the level of one pixel
     differences = np.array([(level[a] - level[b]) ** 2 for a, b in pairs])
     expected = np.array([of_pixel * (1 / noise.n_pixels[a] + 1 / noise.n_pixels[b]) for a, b in pairs])
     excess = differences.mean() - 2 * expected.mean()  # twice, because a variance of a few pairs is uncertain
@@ -289,7 +292,7 @@ def judge(
             continue
         of_photons = float(ring.weights @ photons[ring.bins])
         noise = Noise.of(of_photons, contrast[0], ring.pixels, speckle_px)
-        excess = 1 + 3 * contrast[0]  # of static speckle of equal modes
+        excess = _Excess(*[1 + 3 * contrast[0]] * 2)  # of static speckle of equal modes
         if pixel_noise is not None:
             excess = _excess(ring, maps[ring.bins], SIZE / of_photons, cells, pixel_noise(ring.bins))
         verdicts.append(_of_ring(technique, ring, maps[ring.bins], noise, contrast, cells, excess))
@@ -303,6 +306,13 @@ def judge(
     return Judgement(latent, np.mean(embeddings, axis=0, dtype=np.float32), p, p_of_ring, summary)
 
 
+class _Excess(NamedTuple):
+    """Variance of the noise of maps over that of Wishart maps: of the profile over the lag, and of the level."""
+
+    profile: float
+    level: float
+
+
 def _of_ring(
     technique: "RheoXPCS",
     ring: Ring,
@@ -310,26 +320,25 @@ def _of_ring(
     noise: Noise,
     contrast: tuple[float, float],
     cells: Cells | None,
-    excess: float,
+    excess: _Excess,
 ) -> Verdict:
-    """Return the verdict of the scorer on the maps (n, 256, 256) of a ring, of contrast beta and its relative error.
-
-    `excess` is the variance of their noise over that of Wishart maps.
-    """
+    """Return the verdict of the scorer on the maps (n, 256, 256) of a ring, of contrast beta and its relative error."""
     scaled = 1 + (block_mean(maps) - 1) * np.float32(CONTRAST / contrast[0])
     instrument = {"flicker": flicker(np.tensordot(ring.weights, scaled, 1).astype(np.float32), noise)}
     if ring.phi_deg is not None:
-        instrument["baseline"] = baseline(scaled, noise, ring.phi_deg)
+        instrument["baseline"] = baseline(scaled, noise, ring.phi_deg, excess.level)
     given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells, q_spread=ring.q_spread)
-    return technique.scorer(given).explain(_features_of(technique, scaled, noise, ring, given, excess)[None])[0]
+    return technique.scorer(given).explain(_features_of(technique, scaled, noise, ring, given, excess.profile)[None])[0]
 
 
-def _excess(ring: Ring, maps: Singles, shot: float, cells: Cells | None, pixel_noise: NDArray[np.float64]) -> float:
-    """Return the variance of the noise of maps (n, 256, 256) over that of Wishart maps, from `pixel_noise`."""
+def _excess(ring: Ring, maps: Singles, shot: float, cells: Cells | None, pixel_noise: NDArray[np.float64]) -> _Excess:
+    """Return the excess of the noise of maps (n, 256, 256), from `pixel_noise`."""
     sectors = sectors_of(ring.pixels, ring.phi_deg, ring.phi_deg is not None)
     of_shot = shot * (np.eye(SIZE) if cells is None else cells.shot)
     wishart = noise_by_lag(sectors.average(block_mean(maps)) - 1 + of_shot.astype(np.float32))
-    return excess_of(wishart, sectors.average(pixel_noise.astype(np.float32)))
+    measured = sectors.average(pixel_noise.astype(np.float32))
+    of_level = _LONG @ measured.mean(0) @ _LONG / (_LONG @ wishart.mean(0) @ _LONG)
+    return _Excess(excess_of(wishart, measured), max(float(of_level), 1.0))
 
 
 def prepare(

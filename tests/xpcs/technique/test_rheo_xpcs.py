@@ -10,7 +10,7 @@ from ainerd_train import scorer_of
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.numerics import Partition, by_brightness
-from ainerd_xpcs.technique import RheoXPCS
+from ainerd_xpcs.technique import BASELINE, RheoXPCS
 from tests.small_bank import some_of_bank
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
@@ -89,6 +89,18 @@ def test_a_known_exposure_is_described_and_not_called_novel():
 
 
 @pytest.mark.usefixtures("one_scorer")
+@pytest.mark.parametrize("seed", range(3))
+def test_the_noise_of_dim_pixels_is_no_baseline(one_scorer, seed):
+    """Half of the pixels of each bin are dim, so levels of opposite bins differ by more than those of equal pixels."""
+    dim = np.arange(ROI_MAP.size).reshape(ROI_MAP.shape) % 2
+    azimuths = {"q": np.full(18, 0.024), "phi": np.arange(10.0, 360, 20)}
+    halves = technique().with_partition(Partition(roi_map=ROI_MAP, static_map=2 * ROI_MAP - dim, **azimuths))
+    counts = np.random.default_rng(seed).poisson(speckle(100, 400, seed) * np.where(dim, 0.05, 1.0))
+    analyse(halves, counts.astype(np.uint16))
+    least = pytest.approx(BASELINE * 0.2)  # of any calibration, at a contrast of 0.2
+    assert one_scorer and all(given["baseline"] == least for given in one_scorer)
+
+
 def test_a_gradient_in_bins_that_are_labels_is_no_baseline():
     rng, keep = np.random.default_rng(0), np.exp(-1 / 8)
     light = np.broadcast_to(np.geomspace(0.5, 2.0, 90), ROI_MAP.shape)  # its relative variance is .16 in a bin
