@@ -273,7 +273,7 @@ def test_maps_without_noise_have_the_reason(taken):
 @pytest.mark.fault(
     "`ainerd watch --source results:…` is killed at any step", "A restart leaves one run and one result of each file"
 )
-def test_kills_leave_each_file_once(pipeline, monkeypatch):
+def test_kills_leave_each_file_once(pipeline):
     for seed in range(2):
         write(pipeline.data / f"run_{seed}.hdf", seed=seed)
     taken, completed = ResultStore.take, ResultStore.complete
@@ -289,7 +289,7 @@ def test_kills_leave_each_file_once(pipeline, monkeypatch):
         time.sleep(60)
 
     for name, step in (("take", then(taken)), ("complete", then(completed))):
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ResultStore, name, step)
             killed(work)
     pipeline.follow()

@@ -108,10 +108,10 @@ def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
 
 
 @pytest.mark.usefixtures("installed_toy")
-def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, variables, monkeypatch):
+def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, variables):
     variables(AINERD_WEBHOOK=chat.url)
     b = beamline()
-    monkeypatch.setattr(b.camera, "trigger", NullStatus)  # dark frames
+    b.camera.trigger = NullStatus  # dark frames
     b.RE(bp.count([b.camera]))
     uid, *_ = b.RE(bp.count([b.camera]))
     b.agent.close()
