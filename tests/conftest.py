@@ -181,6 +181,29 @@ def place(server, request):
     return Place(server, request.module.__name__)
 
 
+@pytest.fixture
+def variables(monkeypatch):
+    """Sets variables of the environment until the test has ended."""
+
+    def put(**values):
+        for name, value in values.items():
+            monkeypatch.setenv(name, str(value))
+
+    return put
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """The test works in its folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    """Lets modules in a folder be imported until the test has ended."""
+    return monkeypatch.syspath_prepend
+
+
 @pytest.fixture(scope="session")
 def bank_file(tmp_path_factory):
     """A part of the shipped bank: it is calibrated in a tenth of the time."""

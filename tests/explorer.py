@@ -10,7 +10,6 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.steering import (
-    Candidate,
     Exposures,
     SampleMap,
     Search,
@@ -29,9 +28,9 @@ Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 class Explorer:
     """Suggests the positions with the most expected new regimes for their beam time, without a campaign.
 
-    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
-    `SupportsStoppingCriteria`, around `propose`. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as the
-    sample is explored, before it records the step: `ainerd.plans.explore` records it.
+    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions` and `SupportsStoppingCriteria`, around `propose`.
+    `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as the sample is explored, before it records the step:
+    `ainerd.plans.explore` records it.
 
     Parameters
     ----------
@@ -71,7 +70,6 @@ class Explorer:
         self._failed: dict[str, Mapping[str, float]] = {}
 
     terms = ("unexplored", "empty_radius", "boundary", "band", "novel_neighbour", "travel", "unsearched")
-    candidates: Sequence[Candidate] = ()
 
     @property
     def window(self) -> Window:
@@ -99,7 +97,7 @@ class Explorer:
 
     def survey(self) -> Survey:
         """Return the state of knowledge when the next position is chosen."""
-        return survey_of(self.exposures, self.waiting.values(), self._failed.values(), self.rules, self.candidates)
+        return survey_of(self.exposures, self.waiting.values(), self._failed.values(), self.rules)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its reason and its terms; see `Survey.terms`.
@@ -108,7 +106,7 @@ class Explorer:
         """
         points = []
         for _ in range(1 if num_points is None else num_points):
-            chosen = propose(self.exposures, self.waiting.values(), self._failed.values(), self.rules, self.candidates)
+            chosen = propose(self.exposures, self.waiting.values(), self._failed.values(), self.rules)
             self.waiting[chosen.id] = chosen.position
             points.append(chosen.point)
         return points
@@ -116,7 +114,7 @@ class Explorer:
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Learn measured points: id, embedding (NaN if the exposure failed), and position, if it was not suggested.
 
-        They may have ``novelty_p`` and ``novel``. Raises ValueError, and learns none, if one does not fit the others.
+        They may have ``novelty_p`` and ``novel``.
         """
         for id, position, embedding, p, novel in [self._read(point) for point in points]:
             self.exposures.add(id, position, None if embedding is None else [], suggestion=id, p=p, novel=novel)
@@ -125,9 +123,7 @@ class Explorer:
                 self._embeddings[id] = embedding
         if self._embeddings and points:
             z = np.stack([*self._embeddings.values()])
-            labels = np.full(len(z), -1) if self._labeler is None else np.asarray(self._labeler(z))
-            if labels.shape != (len(z),):
-                raise ValueError(f"labeler must give a regime for each of the {len(z)} embeddings, got {labels.shape}")
+            labels = np.full(len(z), -1) if self._labeler is None else self._labeler(z)
             self.exposures["regime"][[self.exposures.row(id) for id in self._embeddings]] = labels
             self.exposures.settle()
 
@@ -141,14 +137,6 @@ class Explorer:
             self.waiting[id] = chosen.position
             points.append(chosen.point)
         return points
-
-    def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Count the positions of failed exposures as visited, so that they are not tried again."""
-        for each in suggestions:
-            id = str(each[ID_KEY])
-            if id not in self._embeddings:
-                self._failed[id] = self._position(each, id)
-                self.waiting.pop(id, None)
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether the sample is explored, and why or why not; see `ainerd.steering.should_stop`."""
@@ -164,28 +152,15 @@ class Explorer:
 
     def _position(self, point: Mapping[str, Any], id: str) -> dict[str, float]:
         names = self.rules.window.names
-        known = point if all(name in point for name in names) else self.waiting.get(id, self._failed.get(id))
-        if known is None and id in self.exposures:
-            known = dict(zip(names, self.exposures["position"][self.exposures.row(id)], strict=True))
-        if known is None:
-            raise ValueError(f"point {id!r} was not suggested here and brings no position ({', '.join(names)})")
-        position = {name: float(known[name]) for name in names}
-        if not np.isfinite([*position.values()]).all():
-            raise ValueError(f"position {position} is not finite")
-        return position
+        known = point if all(name in point for name in names) else self.waiting[id]
+        return {name: float(known[name]) for name in names}
 
     def _read(
         self, point: Mapping[str, Any]
     ) -> tuple[str, dict[str, float], NDArray[np.float32] | None, float | None, bool | None]:
         """Return id, position, embedding (None if it failed), p-value and verdict of a measured point."""
-        id, given, p = str(point.get(ID_KEY) or uuid.uuid4().hex), point.get("embedding"), point.get("novelty_p")
-        if given is None:
-            raise ValueError(f"point {id!r} has no embedding: give NaN if the exposure failed")
-        embedding = np.asarray(given, np.float32)
+        id, embedding = str(point.get(ID_KEY) or uuid.uuid4().hex), np.asarray(point["embedding"], np.float32)
         if np.isnan(embedding).all():
             return id, self._position(point, id), None, None, None
-        others = next((z.shape for z in self._embeddings.values()), None)
-        if embedding.ndim != 1 or others not in (None, embedding.shape):
-            raise ValueError(f"embedding of point {id!r} has shape {embedding.shape}, others have {others or '(e,)'}")
-        p = None if p is None or not np.isfinite(p) else float(p)
+        p = point.get("novelty_p")
         return id, self._position(point, id), embedding, p, point.get("novel")

@@ -2,14 +2,12 @@
 
 import os
 import signal
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 from campaign_toys import campaign_on, outcome, usable, written
 
 from ainerd.results import Away, ResultStore
-from ainerd.words import utc_now
 from tests.killed import killed
 
 
@@ -72,9 +70,3 @@ def test_a_series_that_has_no_point_yet_has_no_regime(make, store):
     campaign = make()
     assert campaign.answer(outcome("a", z=None, status="growing", reason="too few frames")).regime == -1
     assert campaign.answer(outcome("b", z=3.0)).regime == 0 and not store.labels.keys() - {"b"}
-
-
-def test_a_run_that_comes_again_is_answered_once(make, store):
-    campaign, given = make(), outcome("a", is_recalled=True, awaits_regime=utc_now())
-    assert [campaign.answer(given).regime for _ in range(2)] == [0, -1] and len(store.lines) == 1
-    assert campaign.answer(replace(given, awaits_regime="")) == replace(given, awaits_regime="")

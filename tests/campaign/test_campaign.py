@@ -4,8 +4,7 @@ import pytest
 from bluesky_adaptive import protocols
 from campaign_toys import BOUNDS, on, outcome, usable
 
-from ainerd.processes import whereabouts
-from ainerd.results.commands import Accept, Add, Exclude, Reject, Release, SetBounds
+from ainerd.results.commands import Add, Exclude, Reject, Release, SetBounds
 from tests.trials import trials_of
 
 
@@ -42,22 +41,6 @@ def test_a_suggestion_is_proposed_accepted_and_measured(make, store):
     assert (record.status, record.status_by, record.raw_uid) == ("measured", "toy", "run of result")
     assert campaign.peek().point["_id"] != ready["_id"]
     assert [*trials(campaign)] == [ready["_id"]]
-
-
-def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make, store):
-    campaign = make()
-    (accepted,) = campaign.suggest(1)
-    campaign.answer(of(accepted, z=None))
-    assert store.saved[accepted["_id"]].status_reason == "too dark"
-    assert trials(campaign)[accepted["_id"]]["failed"]
-
-
-def test_own_points_are_registered_and_accepted_ones_kept(make, store):
-    campaign = make()
-    accepted = campaign.apply(Accept()).suggestion.point
-    mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
-    assert same == accepted and store.status(mine["_id"]) == ("accepted", whereabouts()["user"])
-    assert mine["reason"] == "a scratch" and len(store.saved) == 2
 
 
 def test_a_plan_that_did_not_wait_does_not_fail_a_position(make):
@@ -136,25 +119,6 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(make, sto
     assert refits((13, 6.0)) == ([2], 1)  # like none
 
 
-def test_after_so_many_failures_in_a_row_it_says_stop(make):
-    campaign = make()
-    for i in range(5):
-        assert not campaign.should_stop()[0]
-        campaign.answer(outcome(f"dark {i}", x=float(i), z=None))
-    assert campaign.should_stop() == (True, "the last 5 exposures gave no result")
-    campaign.answer(outcome("bright", 9.0, 9.0))
-    assert not campaign.should_stop()[0]
-
-
-def test_when_no_position_is_left_it_still_learns(make):
-    campaign = make()
-    assert campaign.apply(Exclude(region={"x": (-1.0, 11.0)}, why="all of it")).status == "done"
-    with pytest.raises(ValueError, match="position"):
-        campaign.peek()
-    campaign.answer(outcome("by hand"))
-    assert [*trials(campaign)] == ["by hand"]
-
-
 def test_an_agent_that_starts_again_restores_its_state(make, store):
     campaign = make()
     campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
@@ -201,15 +165,6 @@ def test_a_state_that_a_program_wrote_widens_nothing_and_stops_no_session(make, 
     assert "the saved state is left out" in caplog.text
     assert again.state.window.bounds["x"] == (2.0, 8.0)  # from the events
     assert {*again.peek().position} == {"x", "y"}
-
-
-def test_positions_are_checked_in_words(make):
-    campaign = make()
-    assert campaign.position((1, 2.5)) == {"x": 1.0, "y": 2.5}
-    with pytest.raises(ValueError, match="has 2 numbers"):
-        campaign.position((1,))
-    with pytest.raises(ValueError, match="x = 11 lies outside"):
-        campaign.position((11, 2))
 
 
 def test_open_suggestions_of_a_killed_session_are_closed(make, store):

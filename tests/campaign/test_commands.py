@@ -32,20 +32,6 @@ def hours_ago(hours):
     return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
 
-def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
-    campaign = make()
-    taken = campaign.peek().point
-    assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
-    assert taken_of(campaign) == taken["_id"]
-    campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede suggestions that nobody took
-    assert campaign.peek().point["_id"] == taken_of(campaign) == taken["_id"]
-    (handed,) = campaign.suggest()
-    assert handed["_id"] == taken["_id"] and taken_of(campaign) is None
-    assert store.status(taken["_id"]) == ("accepted", "Ann")
-    again = campaign.apply(on(Take, taken, id="another", **ANN))
-    assert (again.status, again.text) == ("refused", "it was measured already, or is being measured")
-
-
 def test_an_earlier_suggestion_may_be_taken_and_rejected(make, store):
     campaign = make()
     earlier = campaign.peek().point

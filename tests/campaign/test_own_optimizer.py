@@ -158,8 +158,8 @@ def test_a_policy_is_chosen_by_name(make):
 
 @pytest.mark.filterwarnings("ignore")  # of the fits of Ax and gpCAM
 @pytest.mark.parametrize(("policy", "n"), [("gpcam_policy:GpcamPolicy", 12), ("ax_policy:AxPolicy", 8)])
-def test_optimizers_of_others_learn_and_respect_exclusions(make, monkeypatch, caplog, policy, n):
-    monkeypatch.syspath_prepend(SHOWN)
+def test_optimizers_of_others_learn_and_respect_exclusions(make, importable, caplog, policy, n):
+    importable(SHOWN)
     campaign, way = make(policy=policy), []
     campaign.apply(Exclude(region={"x": (4.0, 10.0), "y": (0.0, 5.0)}))
     for i in range(n):

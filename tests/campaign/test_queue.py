@@ -51,6 +51,9 @@ def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store)
     assert store.history(following["_id"]) == ["accepted", "accepted"]  # by Ann, and handed out
 
 
+@pytest.mark.fault(
+    "A session is killed during an exposure", "Its position has failed, and is not measured again without a reason"
+)
 @pytest.mark.parametrize("dose_limit", [1, 2])
 def test_a_position_that_a_killed_session_handed_out_counts_as_an_exposure(make, store, dose_limit):
     campaign = make(beam_size=3.0, bounds={"x": (0.0, 10.0), "y": (0.0, 0.1)})

@@ -126,21 +126,6 @@ def test_the_next_session_writes_the_effects_that_a_killed_one_did_not(make, sto
 
 
 @pytest.mark.fault(
-    "A session is killed during an exposure", "Its position has failed, and is not measured again without a reason"
-)
-def test_the_spot_of_a_killed_exposure_is_not_measured_again(make, store):
-    killed = make()
-    (given,) = killed.suggest()
-    again = make()
-    assert store.status(given["_id"])[0] == "failed"
-    assert again.state.failed[given["_id"]] == {"x": given["x"], "y": given["y"]}
-    following = again.peek()
-    assert following.position != {"x": given["x"], "y": given["y"]}
-    again.answer(outcome("r", given["x"], given["y"], trial_id=given["_id"]))  # its frames were complete
-    assert store.status(given["_id"])[0] == "measured"
-
-
-@pytest.mark.fault(
     "Tiled refuses the event of a command for good, such as one that is too large",
     "The command is refused with this reason; all later events are written",
 )

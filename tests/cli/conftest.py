@@ -65,9 +65,8 @@ def run(*arguments, **env):
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch, capsys):
+def said(own_folder, monkeypatch, capsys):
     """What a command with a mistake prints, in the folder of the test, before it ends."""
-    monkeypatch.chdir(tmp_path)
 
     def said(*arguments):
         monkeypatch.setattr("sys.argv", ["ainerd", *arguments])
@@ -109,16 +108,16 @@ def marble_site(tmp_path_factory):
 
 
 @pytest.fixture
-def marble(marble_site, tmp_path, monkeypatch):
+def marble(marble_site, tmp_path, importable):
     """Settings for a third-party technique that is installed."""
-    monkeypatch.syspath_prepend(marble_site.folder)
+    importable(marble_site.folder)
     (tmp_path / "marble.toml").write_text(TOML)
     return tmp_path / "marble.toml"
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(tmp_path, importable):
     """Folder in which a test installs packages."""
     (tmp_path / "site").mkdir()
-    monkeypatch.syspath_prepend(tmp_path / "site")
+    importable(tmp_path / "site")
     return Site(tmp_path / "site")

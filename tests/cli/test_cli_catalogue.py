@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 
 from ainerd import __version__
@@ -41,11 +40,10 @@ def catalogue(place):
 
 
 @pytest.fixture
-def run(catalogue, monkeypatch):
+def run(catalogue, variables):
     """Run a command with the server."""
     server, _, _ = catalogue
-    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    variables(AINERD_STORAGE__URI=server.uri, AINERD_STORAGE__API_KEY=server.api_key)
 
     def run(*arguments, **env):
         done = conftest.run(*arguments, **env)
@@ -78,12 +76,6 @@ def test_a_result_is_exported_by_the_first_characters_of_its_key(run, catalogue,
     assert done.exit_code == 0 and str(tmp_path / "one.nxs") in done.output, done.output
     with h5py.File(tmp_path / "one.nxs") as file:
         np.testing.assert_array_equal(file["entry/twotime/two_time_corr_func"], store.array(keys[1], "c2"))
-
-
-def test_the_table_is_exported(run, tmp_path):
-    done = run("export", "--table", tmp_path / "all.csv")
-    assert done.exit_code == 0, done.output
-    assert pd.read_csv(tmp_path / "all.csv")["sample_x [mm]"].to_list() == [0, 1, 2, 3]
 
 
 def test_status_prints_the_state(run, catalogue, tmp_path):

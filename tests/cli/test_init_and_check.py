@@ -42,9 +42,8 @@ width = 3  # in mm
 
 
 @pytest.fixture
-def pebble(site, tmp_path, monkeypatch):
+def pebble(site, tmp_path, own_folder):
     site.install("pebble", {"a_pebble": PEBBLE}, techniques="a_pebble:Pebble")
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

@@ -25,8 +25,8 @@ def test_a_name_that_results_use_is_refused_before_a_run_is_lost(tmp_path, key):
     assert checked.exit_code == 1 and wanted in " ".join(checked.output.split())
 
 
-def test_in_the_environment(monkeypatch):
-    monkeypatch.setenv("AINERD_STORAGE__FRAMES", "/data")
+def test_in_the_environment(variables):
+    variables(AINERD_STORAGE__FRAMES="/data")
     with pytest.raises(SettingsError, match="AINERD_STORAGE__FRAMES: the value is not JSON; a list is"):
         Settings.load(SMALL)
 
@@ -46,8 +46,8 @@ def test_in_the_environment(monkeypatch):
         ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
     ],
 )
-def test_on_the_command_line(said, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_on_the_command_line(said, tmp_path, variables, monkeypatch, arguments, message):
+    variables(COLUMNS=200)
     monkeypatch.delattr(ainerd.server.EmbeddedServer, "start")  # none may be started
     (tmp_path / "agent.toml").write_text(SMALL.read_text())
     assert message in said(*arguments.split())

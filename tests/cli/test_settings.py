@@ -30,9 +30,9 @@ def test_the_settings_of_each_profile_are_read(path):
 
 
 @pytest.fixture
-def environment(monkeypatch):
+def environment(variables):
     """Set variables, whose names begin with ``AINERD_``."""
-    return lambda **values: [monkeypatch.setenv(f"AINERD_{name}", value) for name, value in values.items()]
+    return lambda **values: variables(**{f"AINERD_{name}": value for name, value in values.items()})
 
 
 def test_the_environment_overrides_any_section(marble, environment):

@@ -104,15 +104,12 @@ def init(folder, layout, startup):
 
 
 @pytest.fixture
-def environment(server, bank_file, tmp_path, monkeypatch):
+def environment(server, bank_file, tmp_path, variables, own_folder):
     """Set the variables of the environment that the settings need, and work in a folder."""
     (tmp_path / "frames").mkdir()
     uri = server.client().create_container(tmp_path.name).uri
-    values = {"AINERD_STORAGE__URI": uri, "AINERD_STORAGE__API_KEY": server.api_key}
-    values |= {"AINERD_RHEO_XPCS__BANK": str(bank_file), "IPYTHONDIR": str(tmp_path / "ipython")}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
+    variables(AINERD_STORAGE__URI=uri, AINERD_STORAGE__API_KEY=server.api_key)
+    variables(AINERD_RHEO_XPCS__BANK=bank_file, IPYTHONDIR=tmp_path / "ipython")
 
 
 def written(folder, layout, devices):

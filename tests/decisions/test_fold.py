@@ -95,20 +95,6 @@ def test_bounds_of_people_count_until_those_of_the_settings_change():
     assert high(began("a"), set_bounds(5.0), began("b", 9.0)) == high(began("b", 9.0), began("c", 9.0)) == 9.0
 
 
-def test_a_session_closes_what_the_one_before_left_open():
-    young, old = (commands.Add(position={"x": x, "y": 3.0}, id=str(x)) for x in (3.0, 4.0))
-    old = old.model_copy(update={"created": "2026-01-01T00:00:00+00:00"})
-    fetched = asked(commands.Next())
-    left = [began("dead"), proposed("f"), fetched, changes.HandedOut(t=T, suggestion=suggestion("b", x=8.0))]
-    state, effects = fold(*left, asked(young), asked(old, x=4.0), began("me"))
-    assert [each.id for each in state.waiting] == [young.id, old.id]  # whatever a clock says
-    assert state.is_open("f") and state.failed == {"b": {"x": 8.0, "y": 5.0}}  # a script may be measuring
-    gone = "its session had ended"
-    assert effects[-1] == changes.SetStatus("b", "failed", f"{gone}: not measured")
-    state, effects = fold(began("dead"), proposed("c"), began("me"))
-    assert not state.waiting and effects[-1] == changes.SetStatus("c", "withdrawn", gone)
-
-
 PLAIN = [commands.Hold, commands.Release, commands.Accept, commands.Next]
 IDS, POINTS = st.sampled_from("abcdef"), st.tuples(st.integers(0, 10), st.integers(0, 10))
 
@@ -189,16 +175,3 @@ def test_the_effects_of_a_command_are_written_once_and_the_answer_last():
     assert effects == [changes.ShowHold(), line, changes.Reply("holds", hold.id, "done", text)]
     _, effects = fold(asked(hold))  # at the prompt
     assert effects == [changes.ShowHold(), line]
-
-
-def test_a_suggestion_that_a_run_names_is_not_measured_again():
-    """Its session was killed before the events reached Tiled, and the run has no result yet."""
-    lost, waiting = (commands.Add(position={"x": x, "y": 3.0}) for x in (1.0, 2.0))
-    seen = {"position": {"x": 5.0, "y": 5.0}, "reason": "unexplored"}
-    take = commands.Take(suggestion="t", **seen)
-    before = asked(waiting, x=2.0)
-    session = began().model_copy(update={"exposed": (lost.id, waiting.id, "t")})
-    state, effects = fold(before, session, asked(lost, x=1.0), asked(take))
-    assert not state.waiting and not state.is_open(waiting.id)
-    assert [state.answers[id].status for id in (lost.id, take.id)] == ["refused", "refused"]
-    assert [x.status for x in effects if isinstance(x, changes.SetStatus)] == ["failed"]

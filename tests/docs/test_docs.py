@@ -1,12 +1,10 @@
 """The documentation is true: its snippets run, its tables agree with the code."""
 
 import ast
-import atexit
 import contextlib
 import io
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -32,7 +30,7 @@ from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRe
 from ainerd_shear.part import CyclesSettings
 from ainerd_xpcs.technique import RheoXPCSSettings
 from ainerd_xtec import XTECSettings
-from tests.end_to_end.sessions import FRAMES, PERIOD_S
+from tests.end_to_end.sessions import FRAMES, PERIOD_S, expect, started
 from tests.explorer import Explorer
 from tests.techniques.installing import TOY, installed
 from tests.waiting import until
@@ -132,27 +130,17 @@ def session(tmp_path_factory, bank_file):
     folder = tmp_path_factory.mktemp("docs")
     (folder / "profiles" / "rheo_xpcs").mkdir(parents=True)
     shutil.copy(SMALL, folder / "profiles" / "rheo_xpcs" / "agent.toml")  # the pages' instrument, with a small detector
+    (data := folder / "output" / "session").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
         patch.setenv("COLUMNS", "120")  # as wide as the terminal that the page was made in
         patch.setenv("LOGNAME", "ada")  # whose name the log has
-        patch.setenv("AINERD_CONFIG", str(SMALL))
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
-        patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "output" / "session" / "tiled"))
-        patch.setenv("AINERD_STORAGE__FRAMES", f'["{folder / "output" / "session" / "frames"}"]')
         patch.setattr(sys, "displayhook", lambda value: value is not None and print(pretty(value)))
-        names = {}
-        for startup in sorted((ROOT / "profiles" / "rheo_xpcs" / "startup").glob("*.py")):
-            names = runpy.run_path(str(startup), init_globals=names)
-        for setting, value in (("num_images", FRAMES), ("acquire_period", PERIOD_S), ("acquire_time", PERIOD_S)):
-            getattr(names["lambda750k"].cam, setting).put(value)
-        try:
+        with started(ROOT / "profiles" / "rheo_xpcs", data) as names:
+            os.chdir(folder)
+            expect(names["lambda750k"].cam, FRAMES)
             shown = []
             yield run_page("tutorial/first-session.md", names, shown) | {"shown": shown}
-        finally:
-            for close in (names["agent"].close, names["close_tiled"]):
-                close()
-                atexit.unregister(close)
 
 
 def test_the_tutorial_leaves_its_results(session):
@@ -206,8 +194,7 @@ def test_cyclic_shear():
     assert abs(page["moduli"].storage - 400).max() < 5 * page["moduli"].storage_err.max()
 
 
-def test_repeats_are_averaged_as_the_page_shows(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_repeats_are_averaged_as_the_page_shows(own_folder):
     run_page("how-to/average-repeats.md", {})
     with h5py.File("average.h5") as file:
         sentences = file.attrs["sentences"].splitlines()
@@ -236,12 +223,11 @@ def test_shear_and_beam(session):
     assert len(page["baseline"]["attenuator_transmission"]) == 2
 
 
-def test_a_technique_of_ones_own(tmp_path, monkeypatch):
+def test_a_technique_of_ones_own(tmp_path, own_folder):
     text = (DOCS / "how-to/your-technique.md").read_text()
     for file in ("toy.py", "toy_panels.py", "pyproject.toml", "toy.toml"):
         assert (TOY / file).exists() and f"{{literalinclude}} ../../tests/techniques/toy/{file}\n" in text, file
     with installed(TOY, tmp_path / "site"):
-        monkeypatch.chdir(tmp_path)
         shutil.copy(TOY / "toy.toml", tmp_path)
         page = run_page("how-to/your-technique.md", {})
     assert page["table"]["status"].tolist() == ["complete"] * 3
@@ -383,9 +369,8 @@ def test_the_table_of_faults_is_of_the_tests_that_there_are():
     assert "did not hold" not in table
 
 
-def test_a_program_that_only_writes_a_file_is_a_detector(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(DOCS / "how-to" / "files" / "detectors")
+def test_a_program_that_only_writes_a_file_is_a_detector(tmp_path, own_folder, importable):
+    importable(DOCS / "how-to" / "files" / "detectors")
     page = run_page("how-to/your-detector.md", {})
     run = Run(Detector(image="camera_image", n_frames="camera_n_frames"), [tmp_path])
     for name, doc in page["documents"]:

@@ -26,9 +26,8 @@ def shell(monkeypatch):
 
 
 @pytest.mark.timeout(400)
-def test_the_notebook_runs(shell, tmp_path, bank_file, monkeypatch, capsys):
-    for name, value in {**environment(tmp_path), "AINERD_RHEO_XPCS__BANK": str(bank_file)}.items():
-        monkeypatch.setenv(name, value)
+def test_the_notebook_runs(shell, tmp_path, bank_file, variables, monkeypatch, capsys):
+    variables(**environment(tmp_path), AINERD_RHEO_XPCS__BANK=bank_file)
     monkeypatch.delenv("AINERD_CONFIG")  # it sets this one
     monkeypatch.chdir(NOTEBOOK.parent)
     cells = json.loads(NOTEBOOK.read_text())["cells"]

@@ -133,13 +133,6 @@ class EachFrame:
         self.frames.append(frame)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "u2", "u4"])
-def test_whole_frames_are_those_of_hdf5(tmp_path, dtype):
-    path, viewer = write(tmp_path / "f.h5", counts(dtype)), EachFrame()
-    list(FrameReader(path, "d", np.array([0]), SHAPE).blocks(0, 4, whole=Whole(viewer)))
-    assert np.array_equal(viewer.frames, counts(dtype))
-
-
 @pytest.fixture(scope="module")
 def chunk(tmp_path_factory):
     path = write(tmp_path_factory.mktemp("whole") / "f.h5", counts("u2"))

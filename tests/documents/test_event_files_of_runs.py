@@ -10,9 +10,8 @@ from ainerd.config import Detector
 from ainerd.documents import MIMETYPES, FrameError, MissingFrames, Run, Whole
 from ainerd.technique import RunAnalysis
 from ainerd_files import RigakuReader
-from ainerd_folder import count_frames
 from ainerd_xpcs.numerics import Events, Partition
-from sim_devices import rigaku_words, write_rigaku, write_rigaku_3m, write_words
+from sim_devices import rigaku_words, write_rigaku, write_words
 from tests.documents.flights import Flight, image
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
@@ -94,21 +93,6 @@ def test_a_file_that_grows_is_read_as_its_frames_are_announced(tmp_path):
     documents.run.close()
 
 
-def test_the_six_files_of_3m(tmp_path):
-    frames, reader = frames_of(6, CANVAS), Reader(CANVAS)
-    write_rigaku_3m(tmp_path / "a.bin", frames[:3])
-    documents = Documents(tmp_path, "a.bin.000", shape=CANVAS)
-    documents.announce(0, 3)
-    gap = np.ones(CANVAS, bool)
-    gap[512:582], gap[1094:1164], gap[:, 1024:1076] = False, False, False
-    check(documents.take(reader), frames * gap, reader, range(3))
-    write_rigaku_3m(tmp_path / "a.bin", frames[3:], first=3)
-    documents.announce(3, 6)
-    check(documents.take(reader), frames * gap, reader, range(3, 6))
-    np.testing.assert_array_equal(reader.frames[4], frames[4] * gap)
-    documents.run.close()
-
-
 def test_frames_are_late_until_their_events_can_be_seen(tmp_path):
     frames, reader, documents = frames_of(8), Reader(), Documents(tmp_path, "a.bin")
     documents.announce(0, 8)
@@ -176,15 +160,3 @@ def test_an_unreadable_file_has_a_reason(tmp_path):
         with pytest.raises(FrameError, match=message):
             list(documents.run.blocks(pixels, wait_s=1.0, whole=Whole(reader)))
         documents.run.close()
-
-
-def test_frames_are_counted_past_the_wrap(tmp_path):
-    path = tmp_path / "a.bin"
-    ticks = np.arange(0, 40_000_000, 100)
-    write_words(path, [rigaku_words(ticks, np.zeros(len(ticks)), np.ones(len(ticks)))])
-    assert count_frames(path, MODULE) == ticks[-1] + 1
-    path.write_bytes(b"")
-    with pytest.raises(FrameError, match="holds no event"):
-        count_frames(path, MODULE)
-    with pytest.raises(MissingFrames, match="no file .*none"):
-        count_frames(tmp_path / "none.bin", MODULE)

@@ -33,21 +33,6 @@ def test_blocks_come_in_order_and_cover_all(written, movie):
     assert list(reader.blocks(3, 3)) == []
 
 
-def test_a_damaged_frame_is_named(written):
-    with h5py.File(written) as file:
-        where = file["entry/data/data"].id.get_chunk_info(5)
-    with open(written, "r+b") as raw:
-        raw.seek(where.byte_offset + 12)
-        raw.write(b"\xff" * (where.size - 12))
-    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
-    with pytest.raises(FrameError, match="frame 5 of"):
-        reader.read(0, 12)
-    blocks = reader.blocks(0, 12, size=2)
-    assert len(next(blocks)) == len(next(blocks)) == 2
-    with pytest.raises(FrameError, match="frame 5 of"):
-        next(blocks)
-
-
 @pytest.mark.parametrize("pixels", [[], [-1], [600]])
 def test_pixels_outside_the_frame_are_refused(written, pixels):
     with pytest.raises(FrameError, match="flat indices in frames of 20 × 30"):

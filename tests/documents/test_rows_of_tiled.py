@@ -54,16 +54,6 @@ def test_rows_are_ordered_by_their_numbers(raw, tmp_path, order, times):
     assert read(documents_of(raw[uid]), tmp_path) == expected
 
 
-def test_after_a_pause_the_frames_of_the_first_time_count(raw, tmp_path):
-    """The RunEngine took events 2 and 3 again: the frames of the first time count, as in `Run`."""
-    taken = [(1, 10.0, 1.0), (2, 20.0, 2.0), (3, 30.0, 3.0), (2, 21.0, 4.0), (3, 31.0, 5.0), (4, 40.0, 6.0)]
-    documents = scan(tmp_path, taken, n_frames=6)
-    write_run(raw, documents)
-    expected = [(1, 10.0, 0), (2, 20.0, 1), (3, 30.0, 2), (4, 40.0, 5)]
-    uid = documents[0][1]["uid"]
-    assert read(documents_of(raw[uid]), tmp_path) == expected
-
-
 @pytest.mark.filterwarnings("ignore:.*concat")
 @pytest.mark.parametrize("method", ["stack", "concat"])
 def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method):

@@ -1,11 +1,9 @@
-import threading
-
 import h5py
 import numpy as np
 import pytest
 
 from ainerd.config import Detector
-from ainerd.documents import FrameError, MissingFrames, Run
+from ainerd.documents import FrameError, Run
 from tests.documents.flights import NUMBER, Flight, held, image
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
@@ -38,31 +36,6 @@ def gathered(run, docs):
             blocks += [block.frames for block in run.blocks(PIXELS)]
     run.close()
     return np.concatenate(blocks)
-
-
-def test_a_run_gives_its_frames_readings_and_facts(tmp_path, movie):
-    run = Run(KEYS, [tmp_path])
-    assert not run.has_frames
-    frames = gathered(run, documents(tmp_path))
-    assert np.array_equal(frames, movie.reshape(130, -1)[:, PIXELS])
-    assert run.has_frames and run.n_passed == run.n_frames == 130
-    assert run.frame_shape == (3, 4) and run.described.frame_time_s == 0.1
-    assert run.reading("x") == 4.5 and run.reading("y") is None
-    assert run.series("x").tolist() == [[10.0], [4.5]] and run.series("y").shape == (2, 0)
-    assert run.start_doc["scan_id"] == 7 and run.stop_doc["exit_status"] == "success"
-
-
-def test_late_frames_are_tried_again_as_long_as_it_may_take(tmp_path, movie):
-    (tmp_path / "m.h5").rename(tmp_path / "later.h5")
-    run = Run(KEYS, [tmp_path])
-    for name, doc in documents(tmp_path):
-        run(name, doc)
-    assert list(run.blocks(PIXELS)) == []
-    with pytest.raises(MissingFrames):
-        list(run.blocks(PIXELS, wait_s=0.1))
-    threading.Timer(0.3, (tmp_path / "later.h5").rename, [tmp_path / "m.h5"]).start()
-    assert sum(len(frames) for _, frames in run.blocks(PIXELS, wait_s=60.0)) == 130
-    run.close()
 
 
 @pytest.mark.parametrize("name", ["m.h5", "root/../m.h5", "root/%2e%2e/m.h5", "root/link.h5"])

@@ -110,34 +110,6 @@ def test_frames_are_late_while_others_hold_the_file_as_it_was(growing):
     assert np.array_equal(reader.read(0, 8), expected(0, 8))
 
 
-@pytest.mark.parametrize("libver", ["earliest", "latest"])
-def test_frames_that_another_process_did_not_close_yet_are_late(tmp_path, libver):
-    """Without SWMR, the metadata of a file that is open come to the disk when its writer closes it."""
-    path = tmp_path / "m.h5"
-    write = """if True:
-        import h5py, sys
-        file = h5py.File(sys.argv[1], "w", libver=sys.argv[2])
-        data = file.create_dataset("d", (12, 20, 30), "u2", chunks=(1, 20, 30))
-        data[:6] = 7
-        print(flush=True)
-        sys.stdin.read()
-        file.flush()
-        data[6:] = 8
-        print(flush=True)
-        sys.stdin.read()
-        file.close()
-        """
-    writer = subprocess.Popen(
-        [sys.executable, "-c", write, path, libver], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    writer.stdout.readline()
-    with pytest.raises(MissingFrames, match="is being written"):
-        FrameReader(path, "d", PIXELS, SHAPE)
-    writer.communicate()
-    reader = FrameReader(path, "d", PIXELS, SHAPE)
-    assert (reader.read(0, 6) == 7).all() and (reader.read(6, 12) == 8).all()
-
-
 def test_a_writer_of_this_process_may_find_its_file_open(tmp_path):
     path = put(tmp_path / "m.h5")
     with open_hdf5(path), pytest.raises(OSError, match="already open for read-only"):

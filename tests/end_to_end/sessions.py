@@ -53,14 +53,18 @@ def started(profile, folder, *more, **options):
                 atexit.unregister(close)
 
 
-def small_beamline(folder):
+def small_beamline(folder, frames=None, **options):
     """Return settings with their data in a folder, and an instrument whose exposures have `FRAMES` frames."""
-    settings = Settings.load(SMALL)
-    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
-    instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
-    cam = instrument.detector.cam
-    cam.num_images.put(FRAMES), cam.acquire_period.put(PERIOD_S), cam.acquire_time.put(PERIOD_S)
+    settings, frames = Settings.load(SMALL), frames or folder / "frames"
+    settings.storage.directory, settings.storage.frames = folder / "tiled", [frames]
+    instrument = simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options)
+    expect(instrument.detector.cam, FRAMES)
     return settings, instrument
+
+
+def expect(cam, frames):
+    """Set how many frames the next exposures have, of the same light."""
+    cam.num_images.put(frames), cam.acquire_period.put(50 / frames), cam.acquire_time.put(50 / frames)
 
 
 class Session:
@@ -70,8 +74,7 @@ class Session:
     """
 
     def __init__(self, folder, server=None, **options):
-        self.settings = Settings.load(SMALL)
-        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.settings, self.instrument = small_beamline(folder, **options)
         if server is None:
             self.client, self.close_tiled = open_tiled(self.settings.storage)
         else:
@@ -80,18 +83,13 @@ class Session:
         self.RE = RunEngine({})
         backup = self.settings.storage.unwritten
         self.RE.subscribe(TiledWriter(self.client["raw"], batch_size=20, max_array_size=0, backup_directory=backup))
-        frames = self.settings.storage.frames[0]
-        self.instrument = simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options)
         self.detector, self.stage = self.instrument.detector, self.instrument.stage
         self.rheometer, self.shutter = self.instrument.rheometer, self.instrument.shutter
-        self.expect(FRAMES)
         self.agent = None
         self.start_agent()
 
     def expect(self, frames):
-        self.detector.cam.num_images.put(frames)
-        self.detector.cam.acquire_period.put(50 / frames)
-        self.detector.cam.acquire_time.put(50 / frames)
+        expect(self.detector.cam, frames)
 
     def start_agent(self, **analysis):
         if self.agent is not None:

@@ -84,8 +84,7 @@ def flow_of_the_page(monkeypatch, key):
         done = CliRunner().invoke(app, command[1:], env=env)
         return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr + str(done.exception))
 
-    monkeypatch.setattr(module, "SETTINGS", str(PROFILE / "small.toml"))
-    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=run))
+    module.SETTINGS, module.subprocess = str(PROFILE / "small.toml"), SimpleNamespace(run=run)
     return module
 
 

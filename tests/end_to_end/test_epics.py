@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 
-from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_agent
 from ainerd.config import Settings
 from ainerd.plans import expose
 from ainerd.technique import RunInfo
 from sim_devices.ioc import start_ioc
-from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL, started
+from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL, small_beamline, started
 from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")
@@ -102,9 +101,9 @@ def put(name, value):
     assert epics.caput(f"SIM:{name}", value, wait=True, timeout=LIMIT_S) == 1
 
 
-def test_the_first_session_of_the_readme_works(beamline, server, tmp_path, monkeypatch):
+def test_the_first_session_of_the_readme_works(beamline, server, tmp_path, variables):
     """With two positions, in this process, after the startup files; IPython runs all of it in test_leaving."""
-    monkeypatch.setenv("BLUESKY_PREDECLARE", "1")
+    variables(BLUESKY_PREDECLARE=1)
     client, frames = server.client().create_container(tmp_path.name), beamline.folder / "frames"
     with started(CHECKOUT / "profiles" / "epics", tmp_path, client, frames=frames) as names:
         for block in re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S):
@@ -117,19 +116,6 @@ def test_the_first_session_of_the_readme_works(beamline, server, tmp_path, monke
         for name in ("sample_x", "sample_y"):
             assert table[name].to_numpy() == pytest.approx(measured[name].to_numpy(), abs=0.01)
         assert all(len(agent.results.rows(key, "stress")) for key in table.index)
-
-
-def test_each_event_of_a_scan_has_its_result(beamline):
-    beamline.shutter.set("open").wait(LIMIT_S)
-    x, y = beamline.stage.x, beamline.stage.y
-    (uid,) = beamline.RE(bp.scan([beamline.detector], x, 2, 4, y, 6, 8, 2))
-    table = beamline.results(uid)
-    assert table["event"].tolist() == [1, 2] and table["status"].eq("complete").all()
-    np.testing.assert_allclose(table[["sample_x", "sample_y"]], [(2, 6), (4, 8)], atol=0.01)
-    for key, c2 in zip(table.index, beamline.c2(beamline.detector.hdf1.full_file_name.get()), strict=True):
-        written = beamline.agent.results.array(key, "c2")
-        # a pixel that is found bad late is taken out of the frames before it approximately, as they came
-        assert (written == c2).mean() > 0.9 and np.abs(written - c2).max() < 0.02
 
 
 @pytest.mark.fault("The detector ends an exposure with the state Error", "The result fails, and names the state")
@@ -157,9 +143,8 @@ def by_ophyd_async(own, beamline, client, folder):
 
 def test_the_same_frames_give_the_same_maps_from_every_source(beamline, server, tmp_path):
     """By documents of our detector, of ophyd and of ophyd-async; Eigers and folders have tests of their own."""
-    instrument = simulated_instrument(beamline.folder / "frames", hardware_beside(SMALL), speed=1000)
+    _, instrument = small_beamline(beamline.folder)
     ours, RE = instrument.detector, beamline.RE
-    ours.cam.num_images.put(FRAMES), ours.cam.acquire_period.put(PERIOD_S), ours.cam.acquire_time.put(PERIOD_S)
     instrument.shutter.set("open").wait(LIMIT_S)
 
     def seen(plan):

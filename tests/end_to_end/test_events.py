@@ -1,14 +1,11 @@
 """Results of counts, scans, aborted and open-ended runs of the simulated detector, on a Tiled server."""
 
-import threading
-
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
-from bluesky import RunEngineInterrupted
 
 from ainerd.plans import expose
 from ainerd.results import ResultRecord
@@ -57,35 +54,6 @@ def test_a_grid_scan_has_one_result_per_event(session):
     before = session.table()
     assert agent.catch_up() == 0 and agent.analyse(grid) == 1  # a replay changes nothing
     assert session.table().equals(before)
-
-
-def test_an_aborted_exposure_has_a_partial_map(session, monkeypatch):
-    session.expect(200)
-    detector, blocks = session.detector, []
-    beam = detector._transmission
-
-    def until_150():
-        blocks.append(50)
-        if len(blocks) == 4:
-            detector._stop.wait(60)
-        return beam()
-
-    def pause(name, doc):
-        if name == "stream_datum" and doc["indices"]["stop"] >= 150:
-            threading.Thread(target=session.RE.request_pause).start()
-
-    monkeypatch.setattr(detector, "_transmission", until_150)
-    with pytest.raises(RunEngineInterrupted):
-        session.RE(expose(detector, beside=[session.stage.x, session.stage.y], shutter=session.shutter), pause)
-    session.RE.abort()
-    row = session.table().iloc[-1]
-    assert (row["status"], row["n_frames"], row["event"]) == ("partial", 150, 1)
-    taus = row.reindex(["tau_s", "tau_s_above", "tau_s_below"])  # which of them is the sample's affair
-    assert taus.max() > 0 or row["no_tau"]
-    assert np.isnan(row["novelty_p"]) and row["no_claim"] == "the exposure was stopped after 150 of 200 frames"
-    assert row["regime"] >= -1 and np.isfinite(row["sample_x"])
-    assert session.agent.results.array(row.name, "tau")[-1] < 150 * row["frame_time_s"]
-    assert np.isfinite(session.agent.results.array(row.name, "c2")).all()
 
 
 def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from IPython.core.formatters import DisplayFormatter
 
 from tests.end_to_end.sessions import FRAMES
 
@@ -10,35 +9,6 @@ def explored(session):
     """A session that has explored two positions."""
     session.RE(session.agent.explore(2))
     return session
-
-
-def test_every_position_has_one_complete_result(explored):
-    table = explored.table()
-    assert (table["status"] == "complete").all()
-    assert len(table) == 2 and table["raw_uid"].is_unique
-    assert table["novelty_p"].between(0, 1).all()
-    assert table["stress_mean"].between(80, 25_000).all()
-    assert (table["time_since_shear"].diff().dropna() > 0).all()
-    given = table.reindex(columns=["tau_s", "no_tau"])
-    assert (given.notna().sum(axis=1) == 1).all() and (given["tau_s"].dropna() > 0).all()
-    suggestions = explored.agent.results.suggestions()
-    measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid").loc[table["raw_uid"]]
-    for name in ("sample_x", "sample_y"):
-        assert np.allclose(measured[name], table[name], atol=0.003)  # where the stage stopped
-
-
-def test_figure_and_log_agree_with_tiled(explored):
-    agent = explored.agent
-    figure, table, following = agent.plot(), agent.results.table(all=True), agent.suggest()
-    assert not [text for axes in figure.axes for text in axes.texts if "cannot be drawn" in text.get_text()]
-    assert len([axes for axes in figure.axes if axes.get_xlabel() == "$t_1$ (s)"]) == 3  # newest, clean, nearest
-    (sample,) = [axes for axes in figure.axes if axes.get_ylabel() == "sample_y (mm)"]
-    np.testing.assert_allclose(sample.lines[0].get_xydata(), table[["sample_x", "sample_y"]])
-    star = sample.collections[-1].get_offsets()[0]
-    np.testing.assert_allclose(star, [following["sample_x"], following["sample_y"]])
-    shown, _ = DisplayFormatter().format(figure)  # as a notebook does
-    assert shown["image/png"].startswith(b"\x89PNG")
-    assert all(text in repr(agent.log()) for text in agent.results.logbook()["text"])
 
 
 def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):

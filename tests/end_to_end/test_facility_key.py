@@ -34,7 +34,7 @@ def toy(tmp_path_factory):
         yield
 
 
-def test_check_names_a_missing_scope_and_leaves_no_node(address, tmp_path, monkeypatch):
+def test_check_names_a_missing_scope_and_leaves_no_node(address, tmp_path):
     (tmp_path / "agent.toml").write_text(
         (TOY / "toy.toml").read_text().replace('directory = "tiled"', f'directory = "t"\nuri = "{address}"')
     )
@@ -43,8 +43,8 @@ def test_check_names_a_missing_scope_and_leaves_no_node(address, tmp_path, monke
 
         def checked(*scopes):
             answer = http.post("/auth/apikey", json={"scopes": [*scopes], "expires_in": None}, headers=login)
-            monkeypatch.setenv("AINERD_STORAGE__API_KEY", answer.json()["secret"])
-            done = CliRunner().invoke(ainerd.cli.app, ["check", str(tmp_path / "agent.toml"), "--server", "--json"])
+            command = ["check", str(tmp_path / "agent.toml"), "--server", "--json"]
+            done = CliRunner(env={"AINERD_STORAGE__API_KEY": answer.json()["secret"]}).invoke(ainerd.cli.app, command)
             return [each for each in json.loads(done.stdout) if each["subject"] in ("key", "write", "server")]
 
         wrong = checked(*(scope for scope in SCOPES if scope != "write:data"))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
@@ -19,7 +18,7 @@ from ainerd.server import open_catalog
 from ainerd.technique import RunInfo
 from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import acquire
-from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL
+from tests.end_to_end.sessions import FRAMES, PERIOD_S, SMALL, small_beamline
 from tests.waiting import until
 
 HOOK = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "folder" / "next_position.py"
@@ -46,9 +45,7 @@ def beamline(server, tmp_path_factory):
     settings = Settings.load(PROFILE)
     settings.section["partition"] = {"file": str(folder / "qmap.hdf")}
     settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "data"]
-    instrument = simulated_instrument(folder / "data" / "raw", hardware_beside(SMALL), speed=1000)
-    cam = instrument.detector.cam
-    cam.num_images.put(FRAMES), cam.acquire_period.put(PERIOD_S), cam.acquire_time.put(PERIOD_S)
+    _, instrument = small_beamline(folder, folder / "data" / "raw")
     client = server.client().create_container(folder.name)
     open_catalog(client)
     return folder, settings, client, instrument
@@ -103,9 +100,9 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline):
     assert reason == f"it names the q map other.hdf, which is not in {folder}, the folder of rheo_xpcs.partition.file"
 
 
-def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, server, monkeypatch):
+def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(beamline, server, variables):
     folder, _, client, instrument = beamline
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    variables(AINERD_STORAGE__API_KEY=server.api_key)
     with following(*beamline) as observer:
         until(lambda: "agents" in client["ainerd"])
         command = ["next", "--json", "--tiled", client.uri, "--agent", observer.results.agent]
@@ -116,7 +113,7 @@ def test_the_next_position_comes_to_python_and_to_a_hook_that_knows_only_tiled(b
         for axis, x in zip((instrument.stage.x, instrument.stage.y), first["position"].values(), strict=True):
             axis.set(x).wait(10)
         acquire(instrument, folder / "data", "D0001")
-        monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
+        variables(AINERD_STORAGE__URI=server.uri)
         spec = importlib.util.spec_from_file_location("next_position", HOOK)
         hook = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(hook)

@@ -9,10 +9,10 @@ from ainerd_xpcs.dynamics import HELD_OUT
 from ainerd_xpcs.technique import read_bank, write_bank
 
 
-def test_an_unknown_inclusion_is_noticed_and_confirmed(tmp_path, session_in, monkeypatch):
+def test_an_unknown_inclusion_is_noticed_and_confirmed(tmp_path, session_in, variables):
     clean, families = read_bank(Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors")
     write_bank(tmp_path / "bank.safetensors", clean[::4], families[::4])  # each exposure calibrates it anew
-    monkeypatch.setenv("AINERD_RHEO_XPCS__BANK", str(tmp_path / "bank.safetensors"))
+    variables(AINERD_RHEO_XPCS__BANK=tmp_path / "bank.safetensors")
     session = session_in(tmp_path)
     agent, sample = session.agent, session.instrument.sample
     session.expect(300)

@@ -299,14 +299,12 @@ def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
 def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path, monkeypatch):
     before = beamline.store.table(all=True)
     # with another parameter it begins with the runs that are there, and finds no frames of these either
-    settings = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_RHEO_XPCS__CONTRAST": "0.1"}
-    for name, value in (beamline.environment() | settings).items():
-        monkeypatch.setenv(name, value)
+    changed = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_RHEO_XPCS__CONTRAST": "0.1"}
     made = []
     make = "bluesky_queueserver_api.zmq.REManagerAPI"
     monkeypatch.setattr(make, lambda **options: made.append(REManagerAPI(**options)) or made[-1])
     monkeypatch.setattr("signal.signal", lambda number, handler: None)  # those of this process stay
-    done = CliRunner().invoke(app, ["steer", "--detector", "lambda750k"])
+    done = CliRunner(env=beamline.environment() | changed).invoke(app, ["steer", "--detector", "lambda750k"])
     hang_up(made[0])
     assert done.exit_code == 0, done.output
     assert re.search(r"positions? measured; the last \d+ exposures gave no result", " ".join(done.output.split()))

@@ -12,7 +12,7 @@ from agents.session import raw_writer
 from ainerd.agent import build_agent
 from ainerd.server import open_catalog
 from sim_devices import Geometry, Lambda750k
-from tests.end_to_end.sessions import FRAMES, SMALL
+from tests.end_to_end.sessions import FRAMES, SMALL, expect
 
 FILE = SMALL.parents[2] / "docs" / "how-to" / "files" / "detectors" / "two_detectors.py"
 WIDE = {"shape": (96, 128), "beam_center_px": (48.0, 64.0), "distance_m": 6.0, "q_range_inv_nm": (0.017, 0.024)}
@@ -36,9 +36,7 @@ def wide(session):
         sample_now=in_the_beam,
         transmission=lambda: float(instrument.shutter.is_open),
     )
-    detector.cam.num_images.put(MORE)
-    detector.cam.acquire_period.put(50 / MORE)
-    detector.cam.acquire_time.put(50 / MORE)
+    expect(detector.cam, MORE)
     return detector
 
 

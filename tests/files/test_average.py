@@ -37,9 +37,7 @@ def write(path, g2, photons=0.5, lags=LAGS):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
+def run(own_folder):
     def run(*arguments):
         done = CliRunner().invoke(app, [*map(str, arguments)])
         return done, " ".join(f"{done.output} {done.exception or ''}".split())

@@ -78,9 +78,7 @@ LAYOUTS = {
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
+def written(tmp_path, own_folder):
     def write(layout):
         with h5py.File("result.hdf", "w") as file:
             LAYOUTS[layout](file)

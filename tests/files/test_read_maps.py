@@ -77,12 +77,6 @@ def test_every_layout_gives_the_same_maps(case, maps, expected, tmp_path):
     assert file.no_partition == ""
 
 
-def test_maps_in_one_array_are_of_the_numbers_that_occur(maps, tmp_path):
-    with h5py.File(write(tmp_path / "result.hdf", map_files.nexus, maps), "r+") as file:
-        file["entry/instrument/masks/dynamic_roi_map"][...] = np.array([0, 2, 5, 6, 9])[MAP]
-    assert read(tmp_path / "result.hdf")[0].partition.numbers.tolist() == [2, 5, 6, 9]
-
-
 def test_a_npy_of_pychx_has_no_bins_unless_they_are_given(maps, expected, tmp_path):
     path = tmp_path / "uid=ab12_g12b.npy"
     np.save(path, np.moveaxis(maps, 0, -1))
@@ -199,7 +193,7 @@ def test_bins_that_count_from_0_are_the_bins_from_1(maps, expected, tmp_path):
     np.testing.assert_allclose(file.partition.q, Q[np.array(PROCESSED) - 1])
 
 
-def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monkeypatch, maps, expected):
+def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, own_folder, monkeypatch, maps, expected):
     frames = np.zeros((T, *MAP.shape), np.uint16)
     frames[:, MAP > 0] = map_files.movie()
     with h5py.File(tmp_path / "run.h5", "w") as file:
@@ -216,7 +210,6 @@ def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monk
     monkeypatch.setitem(sys.modules, "xpcscorr", SimpleNamespace(correlator_dense_chunked=correlate))
     script = Path(__file__).parents[2] / "docs" / "how-to" / "files" / "facilities" / "esrf.py"
     arguments = ["run.h5", "entry_0000/measurement/data", "bins.npz", "out.h5"]
-    monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script))["main"](*arguments, str(FRAME_S))
     file, reduced = read(tmp_path / "out.h5")
     np.testing.assert_allclose(reduced, expected, rtol=1e-5)
@@ -225,8 +218,7 @@ def test_the_script_for_xpcs_correlator_writes_maps_that_are_read(tmp_path, monk
     assert file.row_s == pytest.approx(FRAME_S) and not (tmp_path / "out.h5.part").exists()
 
 
-def test_analyze_shows_maps_and_g2_of_one_file(maps, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_analyze_shows_maps_and_g2_of_one_file(maps, own_folder):
     path = write("run.hdf", map_files.boost_corr, maps)
     done = CliRunner().invoke(app, ["analyze", str(path)])
     printed = " ".join(done.output.split())

@@ -14,14 +14,12 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
-from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.documents import documents_of
-from ainerd.results import ResultStore, explain, export
+from ainerd.results import ResultStore, explain
 from ainerd.server import open_catalog
 from ainerd.views import report_html
 from ainerd_files import FittedCurves, MapFile, ResultFile, ResultFiles, read_curves
@@ -272,25 +270,10 @@ def test_maps_without_noise_have_the_reason(taken):
     assert np.isnan(store.array(keys["short"], "g2_err")).all()
 
 
-def test_what_one_command_writes_the_others_read(taken, tmp_path):
-    store, key = taken[0], taken[1]["both"]
-    nexus, own, mean = (tmp_path / file for file in ("exported.nxs", "own.h5", "mean.h5"))
-    export(store, key, nexus)
-    for command in (["analyze", nexus, "--out", own], ["average", nexus, own, "--out", mean]):
-        done = CliRunner().invoke(app, [*map(str, command)])
-        assert done.exit_code == 0 and "…" not in done.output, (done.output, done.exception)
-    given, (result,) = store.rows(key, "bins"), store.load([key])
-    for curves in map(read_curves, (nexus, own, mean)):
-        np.testing.assert_allclose(curves.q, given["q"])
-        np.testing.assert_allclose(curves.g2, result.arrays["g2"], rtol=1e-6)
-        fit = curves.fit()  # with one model for the file
-        assert np.nan_to_num(np.abs(fit.tau - given["tau_s"]) / fit.tau_err).max() < 3
-
-
 @pytest.mark.fault(
     "`ainerd watch --source results:…` is killed at any step", "A restart leaves one run and one result of each file"
 )
-def test_kills_leave_each_file_once(pipeline, monkeypatch):
+def test_kills_leave_each_file_once(pipeline):
     for seed in range(2):
         write(pipeline.data / f"run_{seed}.hdf", seed=seed)
     taken, completed = ResultStore.take, ResultStore.complete
@@ -306,7 +289,7 @@ def test_kills_leave_each_file_once(pipeline, monkeypatch):
         time.sleep(60)
 
     for name, step in (("take", then(taken)), ("complete", then(completed))):
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ResultStore, name, step)
             killed(work)
     pipeline.follow()

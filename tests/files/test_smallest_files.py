@@ -137,15 +137,6 @@ def test_each_dataset_adds_to_the_maps_what_the_table_says(fmt, tmp_path):
             np.testing.assert_allclose(now[row], np.broadcast_to(value, np.shape(now[row])), err_msg=row)
 
 
-def test_the_maps_of_all_formats_are_the_same(tmp_path):
-    each = []
-    for fmt in FILES:
-        with MapFile(write(tmp_path / "maps.h5", fmt, OF_MAPS)) as file:
-            each.append(list(file.maps(16)))
-    for maps in each[1:]:
-        np.testing.assert_allclose(maps, each[0], rtol=2e-5)
-
-
 def test_g2_of_means_of_frames_is_not_used_where_its_lags_may_be_of_single_frames(tmp_path, caplog):
     with MapFile(write(tmp_path / "a.h5", "8-ID before", FILES["8-ID before"])) as file:
         assert file.curves is None and "its g2 is not used: xpcs/avg_frames is not 1" in caplog.text
@@ -171,15 +162,6 @@ def test_the_smallest_file_has_nothing_to_spare(fmt, tmp_path):
     if fmt in ("NXxpcs", "pychx"):  # times of the rows are enough
         times = seen(write(tmp_path / "times.h5", fmt, ("maps", "frames in a row")))
         assert times["frames in a row"] == pytest.approx(6)
-
-
-@pytest.mark.parametrize(("name", "maps"), [("uid=1_g12b", np.moveaxis(MAPS, 0, -1)), ("all", MAPS), ("one", MAPS[0])])
-def test_a_npy_holds_maps_alone(name, maps, tmp_path):
-    np.save(tmp_path / f"{name}.npy", maps)
-    with MapFile(tmp_path / f"{name}.npy", frame_time_s=FRAME_S) as file:
-        assert len(list(file.maps())) == (1 if name == "one" else 4)
-    with pytest.raises(ValueError, match="does not say how long a row"), MapFile(tmp_path / f"{name}.npy"):
-        pass
 
 
 def test_the_table_names_these_datasets_with_their_shapes():

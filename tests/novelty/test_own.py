@@ -50,25 +50,6 @@ def test_the_distance_follows_students_distribution():
         assert stats.kstest(row, lambda x, k=k: 2 * stats.t(k + 1).cdf(x) - 1).statistic < 0.025
 
 
-def test_the_p_value_is_the_rank_among_regimes_of_as_many_exposures():
-    rng = np.random.default_rng(5)
-    z, x = rng.normal(size=(30, 3)), np.array([1.0, 2.0, 0.5])
-
-    def own_distance(x, z, width):
-        variance = (2 * (0.0693 * width) ** 2 + ((z - z.mean(0)) ** 2).sum()) / (len(z) + 1)
-        return np.linalg.norm(x - z.mean(0)) / np.sqrt((1 + 1 / len(z)) * variance)
-
-    null = np.empty((14, 9))
-    for row, k in zip(null, range(5, MOST + 1), strict=True):
-        row[:] = own_distance(x, z[:k], WIDTH) + (np.arange(9) - 0.5 - (k % 8))  # k % 8 + 1 of nine are below
-    of = {k: own_p(x, [z[:k]], null, WIDTH)[0] for k in range(5, MOST + 1)}
-    assert of == {k: (1 + 9 - (k % 8 + 1)) / 10 for k in of}
-    with_more = np.sort(np.vstack([null[:-1], own_distance(x, z, WIDTH) + np.arange(9) - 6.5]))
-    assert own_p(x, [z], with_more, WIDTH) == (3 / 10, 0)  # as of eighteen
-    far = z[:4] + 99
-    assert own_p(x, [z[:5], far, z[:6]], null, WIDTH) == max((of[5], 0), (of[6], 2))
-
-
 def test_there_is_no_p_value_before_five_exposures(null):
     (z,) = kind(np.random.default_rng(3), 6)
     assert own_p(z[5], [z[:4]], null, WIDTH) is None and own_p(z[5], [], null, WIDTH) is None

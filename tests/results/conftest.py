@@ -57,12 +57,6 @@ def store(server, ainerd):
     return ResultStore(ainerd, folder=server.directory / "results")
 
 
-@pytest.fixture
-def node_store(ainerd):
-    """A store without a folder that the server reads: arrays and tables are nodes."""
-    return ResultStore(ainerd)
-
-
 def make_record(**changes):
     fields = {
         "raw_uid": str(uuid.uuid4()),

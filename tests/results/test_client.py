@@ -94,10 +94,10 @@ def export(store, key, path):
 
 
 @pytest.fixture
-def toy_panels(tmp_path, monkeypatch):
+def toy_panels(tmp_path, importable):
     """Panels of a technique ``toy``, installed like a package."""
     Site(tmp_path).install("toy", {"toy_panels": TOY}, panels="toy_panels", exports="toy_panels:export")
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(tmp_path)
     panels.cache_clear()
     yield
     panels.cache_clear()

@@ -63,17 +63,6 @@ def test_an_export_is_valid(file, complaints):
     assert ours == [] and len(its_own) == 3  # of two fields of the maps
 
 
-def test_curves_and_masks_are_read_again(file, night, partition):
-    _, store, keys = night
-    curves = read_curves(file)
-    np.testing.assert_array_equal(curves.g2, store.array(keys[2], "g2"))
-    np.testing.assert_allclose(curves.tau_s, store.array(keys[2], "tau"))
-    for again in (curves.partition, Partition.load(file)):
-        np.testing.assert_array_equal(again.roi_map, partition.roi_map)
-        np.testing.assert_allclose(again.q, partition.q)
-        np.testing.assert_allclose(again.phi, partition.phi)
-
-
 def test_without_the_configuration_there_are_no_masks(night, tmp_path):
     _, store, keys = night
     with h5py.File(export(store, keys[8], tmp_path / "scan_0.nxs")) as opened:

@@ -1,9 +1,7 @@
 """Records, their metadata, and the keys of results."""
 
-import hashlib
 import json
 import math
-import uuid
 
 import numpy as np
 import orjson
@@ -70,20 +68,6 @@ def test_values_that_no_catalog_stores_become_text():
 
 
 RUN = "0d1c3d7e-8f2f-4f0e-9d0f-0123456789ab"
-
-
-def test_digest_is_sha256_of_the_sorted_json():
-    text = '{"a":[1,2.5],"b":{"x":null,"y":"é"}}'.replace("é", "\\u00e9")
-    parameters = {"b": {"y": "é", "x": None}, "a": (1, 2.5)}
-    assert digest(parameters) == hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def test_key_is_a_uuid5_that_depends_on_run_and_parameters_only():
-    key = ResultRecord.key_of({"size": 256, "sigma": 2.0}, RUN)
-    assert uuid.UUID(key).version == 5
-    assert key == ResultRecord.key_of({"sigma": 2.0, "size": 256}, RUN)
-    assert key != ResultRecord.key_of({"sigma": 2.1, "size": 256}, RUN)
-    assert key != ResultRecord.key_of({"size": 256, "sigma": 2.0}, RUN.replace("ab", "ac"))
 
 
 def test_parameters_that_are_not_json_are_refused():

@@ -90,8 +90,8 @@ def shift(store, record, analysis):
     return keys
 
 
-def test_the_store_shows_a_short_table(store, shift, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+def test_the_store_shows_a_short_table(store, shift, variables):
+    variables(COLUMNS=160)
     store.note("a bubble", raw_uid="a", scan="12")
     store.note("the shutter", raw_uid="b", scan="13", result=shift[3])
     head, first, names, *rows = repr(store).splitlines()
@@ -126,8 +126,8 @@ def test_names_of_regimes_and_results_that_are_left_out_are_in_the_table(store, 
     assert store.newest_atlas().names == {"other": {"0": "sol"}, agent: {"1": "gel"}}
 
 
-def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift, monkeypatch):
-    monkeypatch.setenv("COLUMNS", str(width := 60))
+def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift, variables):
+    variables(COLUMNS=(width := 60))
     lines = repr(store.table()).splitlines()
     assert max(map(len, lines)) <= width and "zero photons" not in lines[1]
     head = " ".join(lines[:2]).split()

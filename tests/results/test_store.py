@@ -59,40 +59,6 @@ def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
     np.testing.assert_array_equal(np.float32(kept.embedding), result.embedding)
 
 
-def test_a_complete_result_is_left_alone(store, ainerd, record, analysis):
-    first, begun = analysis(seed=1), record(scan_id=1)
-    key = put(store, begun, first)
-    before = dict(ainerd["results"][key].metadata)
-    assert store.begin(begun.changed(scan_id=2)) == key
-    assert not store.complete(key, analysis(seed=2))
-    assert not store.fail(key, "too late")
-    assert dict(ainerd["results"][key].metadata) == before
-    assert_holds(ainerd["results"][key], first)
-
-
-def test_a_half_written_result_is_repaired(node_store, ainerd, record, analysis):
-    result, begun = analysis(), record()
-    key = node_store.begin(begun)
-    node = ainerd["results"][key]
-    node.write_array(np.zeros((18, 5, 5), np.float32), key="c2")  # another shape
-    node.write_array(np.zeros((18, 40)), key="g2")
-    assert len(node_store) == 0 and node_store.analysed(begun.digest) == {}
-    assert put(node_store, begun, result) == key
-    assert_holds(ainerd["results"][key], result)
-    assert node_store.analysed(begun.digest) == {begun.raw_uid: 1}
-
-
-def test_tables_of_a_technique(store, ainerd, record, analysis):
-    key = store.begin(record())
-    bins = {"q": np.linspace(0.02, 0.03, 4), "fit": np.array(["ok", "ok", "above", "none"])}
-    assert store.complete(key, replace(analysis(), tables={"bins": bins}, units={"q": "1/nm"}))
-    read = store.rows(key, "bins")
-    assert read["q"].tolist() == bins["q"].tolist() and read["fit"].tolist() == bins["fit"].tolist()
-    assert ainerd["results", key].metadata["tables"] == {"bins": 4}
-    with pytest.raises(KeyError, match="has no 'pins': there are"):
-        store.rows(key, "pins")
-
-
 @pytest.mark.parametrize(
     "tables", [{"a.b": {"x": np.ones(2)}}, {"bins": {"x": np.ones(2), "y": np.ones(3)}}, {"c2": {"x": np.ones(2)}}]
 )
@@ -205,6 +171,8 @@ def test_errors_name_missing_parts(store, ainerd, record, analysis):
     key = put(store, record(), analysis())
     with pytest.raises(KeyError, match="has no 'saxs': there are c2"):
         store.array(key, "saxs")
+    with pytest.raises(KeyError, match="has no 'pins': there are .*bins"):
+        store.rows(key, "pins")
     for call in (lambda: store.array("nothing", "c2"), lambda: store.fail("nothing", "why")):
         with pytest.raises(KeyError, match="no result 'nothing'"):
             call()

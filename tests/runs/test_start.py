@@ -1,11 +1,8 @@
 """Metadata of the start document in a result."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
-from ainerd.config import Detector
-from ainerd.runs import RecordedKeys, parameters_of, start_metadata
+from ainerd.runs import RecordedKeys, start_metadata
 
 
 def test_usual_and_configured_metadata_are_kept():
@@ -43,12 +40,3 @@ def test_any_value_of_the_metadata_becomes_a_number_a_text_or_nothing():
     both = {"sample": "one", "sample_name": "other"}
     assert start_metadata(both, RecordedKeys(positions=())) == {"sample": "one"}
     assert start_metadata(both, RecordedKeys(positions=(), start={"sample": "sample_name"})) == {"sample": "other"}
-
-
-def test_the_parameters_of_a_result_are_those_of_the_technique_and_of_the_numbers_of_its_frames():
-    technique = SimpleNamespace(parameters={"q": 1})
-    plain = Detector(image="det", n_frames="n", frame_time_s="dt")
-    assert parameters_of(technique, plain) == {"q": 1}
-    numbered = Detector(image="det", frame_number="/n", flags={"bad": 1.0}, pixel_order="rows")
-    of_numbers = {"detector.frame_number": "/n", "detector.flags": {"bad": 1.0}, "detector.pixel_order": "rows"}
-    assert parameters_of(technique, numbered) == {"q": 1} | of_numbers

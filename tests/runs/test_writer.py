@@ -83,22 +83,6 @@ def test_a_known_result_is_recalled_as_it_is_in_tiled(keys, store):
     assert result.embedding.tolist() == [1, 2] and result.embedding.dtype == np.float32
 
 
-def test_a_run_that_has_its_result_is_recalled(worker, store):
-    documents = list(scan(movie(1, 2), num_points=2))
-    technique = Toy()
-    first = deliver(worker(technique), documents)
-    again = deliver(worker(technique), documents)
-    assert again.is_recalled and again.key == first.key and len(technique.made) == 1
-    assert store.complete.call_count == 1
-
-
-def test_events_have_results_of_their_own(worker, store):
-    deliver(worker(Toy(unit="event")), scan(movie(1, 2, 3), num_points=3))
-    assert [record.event for record in store.records.values()] == [1, 2, 3]
-    assert [record.positions["x"] for record in store.records.values()] == [10, 11, 12]
-    assert len(store.records) == 3
-
-
 def test_a_series_grows_takes_each_run_once_and_is_closed(worker, store):
     technique = Toy(unit=Series("ramp"), analysis=Growing)
     mine = worker(technique)

@@ -131,21 +131,6 @@ def test_numbers_of_cycles_are_on_the_page():
     assert {*UNITS, *TEXTS, *DIMS} - names - {f"{name}_err" for name in names} == set()
 
 
-def test_phases_count_on_while_the_record_comes():
-    drifting = record(seconds=400.0)
-    clock = CycleClock(KEYS, Record(drifting, 5.0))
-    phases = []
-    for first in range(0, 1500, 100):
-        time = 5.0 + 0.25 * np.arange(first, first + 100)
-        clock._readings.until_s = time[-1] + 0.01
-        phases.append(clock.phases(time, clock.record()))
-    truth = STEADY.cycle(5.0 + 0.25 * np.arange(1500))
-    off = np.concatenate(phases) - truth
-    assert np.isfinite(off).all()
-    assert off.std() < 0.003
-    assert abs(off.mean() - round(off.mean())) < 0.003
-
-
 class Monitored(Record):
     """A record whose stress comes half as often as the strain, with time stamps of its own, and without a clock."""
 

@@ -5,7 +5,16 @@ import bluesky.preprocessors as bpp
 import pytest
 from bluesky import RunEngine
 
-from sim_devices import Geometry, SimulatedInstrument, hidden_sample
+from sim_devices import Geometry, SimClock, SimulatedInstrument, hidden_sample
+
+
+class SetClock(SimClock):
+    """A clock that is set by hand."""
+
+    t = 0.0
+
+    def now(self):
+        return self.t
 
 
 @pytest.fixture(scope="session")

@@ -4,59 +4,20 @@ import numpy as np
 import pytest
 
 from sim_devices import (
-    Cycled,
     OscillatingRheometer,
     Oscillation,
-    SimClock,
     SoftSolid,
     frame_times,
     write_oscillation,
 )
+from tests.sim_devices.conftest import SetClock
 
 STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.1),))
 BOX = 20_000.0
 
 
-class SetClock(SimClock):
-    """A clock that is set by hand."""
-
-    t = 0.0
-
-    def now(self):
-        return self.t
-
-
 def paths(sample, t_s, seed=0):
     return np.stack(list(sample.positions(np.asarray(t_s, dtype=float), BOX, np.random.default_rng(seed))))
-
-
-def test_affine_motion_is_the_strain_times_the_height_and_returns():
-    where = paths(Cycled(family="elastic", oscillation=STEADY, gap_nm=3000.0), [0, 0.5, 2.0, 3.0])
-    moved = where - where[0]
-    assert np.abs(moved[:, :, 0]).max() < 1e-9  # the flow is along the rows
-    assert moved[1, :, 1].std() == pytest.approx(0.1 * 3000 / np.sqrt(12), rel=0.03)  # at the turn
-    assert np.abs(moved[2]).max() < 1e-9
-    assert np.abs(moved[3]).max() < 1e-9  # half a cycle later the strain is zero as well
-
-
-def test_diffusion_of_each_cycle():
-    where = paths(Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=50.0), 2.0 * np.arange(11))
-    assert (where[10] - where[0]).var() == pytest.approx(2 * 50 * 10, rel=0.05)
-
-
-def test_training_wears_off_and_yielding_begins_above_the_yield_strain():
-    sweep = Oscillation(frequency_hz=1.0, steps=((10.0, 0.05), (10.0, 0.2)))
-    trained = Cycled(family="training", oscillation=STEADY, training=0.5)
-    assert trained.worn(8.0) == pytest.approx(2 * (3 - 1))  # the integral of (1 + c)^-1/2
-    yields = Cycled(family="yielding", oscillation=sweep, yield_strain=0.1)
-    assert yields.worn(10.0) == pytest.approx(10)
-    assert yields.worn(12.0) == pytest.approx(10 + 2 * 2**4)
-
-
-def test_a_share_jumps_and_another_returns_for_good():
-    sample = Cycled(family="returning", oscillation=STEADY, jumping=0.2, returning=0.25)
-    moved = np.abs(paths(sample, [0, 10.0])[1] - paths(sample, [0.0])[0]).max(1) > 1e-6
-    assert moved.mean() == pytest.approx(0.75 * (1 - np.exp(-0.2 * 5)), abs=0.02)
 
 
 def test_the_stress_is_that_of_the_moduli_and_has_a_third_harmonic_above_yielding():

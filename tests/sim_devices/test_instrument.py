@@ -10,7 +10,7 @@ from sim_devices import SimulatedInstrument, acquire
 
 
 @pytest.fixture
-def asked(instrument, monkeypatch):
+def asked(instrument):
     """Return the arguments of the sample at each exposure; its dynamics are sped up by the beam."""
     calls = []
 
@@ -18,7 +18,7 @@ def asked(instrument, monkeypatch):
         calls.append({"x": x, "y": y, "age": age_s, "duration": duration_s, "dose": dose_s, "events": events})
         return Dynamics(family="beam", tau_s=45, beam_speedup=0.2, dose_s=dose_s)
 
-    monkeypatch.setattr(instrument.sample, "dynamics", dynamics)
+    instrument.sample.dynamics = dynamics
     return calls
 
 

@@ -1,13 +1,11 @@
 """The detector under a RunEngine: flown, triggered, stopped, failing; its settings, and its file."""
 
-import threading
-
 import bluesky.plans as bp
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
-from bluesky.utils import FailedStatus, RunEngineInterrupted
+from bluesky.utils import FailedStatus
 
 from ainerd_xpcs.dynamics import Dynamics
 from sim_devices import FrameFile, Geometry, Lambda750k, SimClock
@@ -89,18 +87,6 @@ def test_triggered_exposures_are_one_index_each(run_engine, documents, instrumen
     assert not np.array_equal(frames[:120], frames[120:])
 
 
-def test_flying_and_triggering_give_the_same_frames(run_engine, documents, instrument, fly, make_detector):
-    """The same seed and dynamics, in both modes and again: bit for bit, in an unsteady beam that loses frames."""
-    made = []
-    for plan in (fly, fly, lambda _: bp.count([instrument.detector])):
-        instrument.detector = make_detector(70, seed=5, flicker_rms=0.03, lost_share=0.1)
-        documents.clear()
-        run_engine(plan(instrument))
-        made.append(frames_of(documents))
-    assert np.array_equal(made[0], made[1])
-    assert np.array_equal(made[0], made[2])
-
-
 def test_failure_in_the_middle(run_engine, documents, instrument, fly, monkeypatch):
     """The disk is full after 50 frames: the run fails and says why, the file is closed, the next run works."""
     append, written = FrameFile.append, []
@@ -128,28 +114,6 @@ def test_failure_in_the_middle(run_engine, documents, instrument, fly, monkeypat
     run_engine(fly(instrument))
     assert len(frames_of(documents)) == 120
     assert cam.detector_state.get() == 0
-
-
-def test_an_exposure_is_taken_again_after_a_pause(run_engine, documents, instrument, make_instrument):
-    run_engine(bp.count([instrument.detector]))  # compiled and warm
-    documents.clear()
-    counter = make_instrument(12.0, 120).detector  # 12 s in 1 s
-    began = threading.Event()
-    token = counter.cam.acquire.subscribe(lambda value, **_: began.set() if value else None, run=False)
-    pausing = threading.Thread(target=lambda: began.wait(60) and run_engine.request_pause())
-    pausing.start()
-    with pytest.raises(RunEngineInterrupted):
-        run_engine(bp.count([counter], 2))
-    pausing.join()
-    counter.cam.acquire.unsubscribe(token)
-    run_engine.resume()
-    first, second = (event["data"] for event in of(documents, "event"))
-    frames = frames_of(documents)
-    assert [tuple(doc["indices"].values()) for doc in of(documents, "stream_datum")] == [(0, 1), (1, 2)]
-    assert len(frames) == 240 and frames.any((1, 2)).all()
-    ring = counter.geometry.ring
-    for event, exposure in zip((first, second), (frames[:120], frames[120:]), strict=True):
-        assert event["lambda750k_mean_counts"] == pytest.approx(exposure.reshape(120, -1)[:, ring].mean())
 
 
 def test_lost_frames_are_zeros_in_their_place_and_counted(run_engine, documents, make_detector):

@@ -4,20 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim_devices import Rheometer, SimClock, Yielding
+from sim_devices import Rheometer, Yielding
+from tests.sim_devices.conftest import SetClock
 
 # From the record of Horwath et al. (2024): seconds after shear stopped, Pa.
 PUBLISHED = {10: 192.94, 20: 152.03, 30: 135.56, 50: 120.02, 100: 101.07, 200: 88.88, 300: 87.70}
 RECORD = "published_rheology.csv"
-
-
-class SetClock(SimClock):
-    """A clock that is set by hand."""
-
-    t = 0.0
-
-    def now(self):
-        return self.t
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie, _particles
+from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie
 
 GEOMETRY = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), distance_m=6.0)
 T = 120
@@ -65,20 +65,6 @@ def test_shear_decorrelates_by_doppler_shifts():
         near = np.abs((PHI - azimuth + 90) % 180 - 90) < 8
         phase = np.multiply.outer(seconds(), Q * 50.0 * np.cos(np.deg2rad(PHI)))[:, near]
         assert decay(frames, near) == pytest.approx((np.sinc(phase / 2 / np.pi) ** 2).mean(1), abs=0.06)
-
-
-def test_crowding_slows_particles_down_and_crowds_age(monkeypatch):
-    monkeypatch.setattr(_particles, "FEWEST", 600)
-    times = np.arange(40) * 0.4
-
-    def after(fraction, waited_s=0.0):
-        """Correlation over 8 s, of how far particles go."""
-        crowd = Crowd(family="crowd", fraction=fraction, diffusion_nm2_s=800.0, waited_s=waited_s)
-        where = np.array(list(crowd.positions(times, 15_000.0, np.random.default_rng(0))))
-        return np.mean(np.cos(0.024 * (where[20:] - where[:-20])))
-
-    dilute, crowded, jammed, aged = after(0.1), after(0.8), after(1.15), after(1.15, 300.0)
-    assert dilute < 0.1 < crowded - 0.1 < jammed - 0.2 < aged - 0.22
 
 
 def test_avalanches_have_all_sizes():

@@ -55,22 +55,3 @@ def test_frames_read_back(geometry, write):
     assert not frames[lost].any()
     assert np.array_equal(frames[~lost][:, maker.ring], counts[~lost])
     assert not frames[:, (geometry.bad_pixels & (geometry.hot_hz == 0)).ravel()].any()
-
-
-def test_photons_outside_the_ring_are_poisson_s_and_new_in_each_frame(write):
-    """Mean, variance, and covariance of two frames, over the pixels without speckle; at two levels."""
-    geometry, rng = GEOMETRIES["small"], np.random.default_rng(0)
-    maker, level = FrameMaker(geometry), np.repeat([0.5, 2.0], 400)
-    counts = np.zeros((level.size, maker.ring.size), np.uint16)
-    frames = write(maker.encode(counts, level, 0.1, rng), geometry.frame_shape).reshape(level.size, -1).astype(float)
-    outside = np.setdiff1d(np.flatnonzero(~geometry.bad_pixels), maker.ring)
-    relative = frames[:, outside] - level[:, None] * geometry.profile.ravel()[outside]
-    expected = level * geometry.profile.ravel()[outside].sum()
-    z = (frames[:, outside].sum(1) - expected) / np.sqrt(expected)
-    assert abs(z.mean()) < 4 / np.sqrt(z.size) and z.std() == pytest.approx(1, abs=0.1)
-    for rows, mean in ((slice(0, 400), 0.5), (slice(400, 800), 2.0)):
-        photons = mean * geometry.profile.ravel()[outside]
-        error = 4 * np.sqrt(((1 + 2 * photons) * photons).sum() / 400) / photons.sum()
-        assert (relative[rows] ** 2).mean(0).sum() / photons.sum() == pytest.approx(1, abs=error)
-    shared = (relative[:-1] * relative[1:]).sum(1)
-    assert abs(shared.mean()) < 4 * shared.std() / np.sqrt(shared.size)

@@ -53,16 +53,3 @@ def test_the_sample_lags_behind_after_a_move_down(quick):
         quick.backlash.put(0.05)
         quick.x.move(target)
         assert quick.x.true_position - quick.x.position == pytest.approx(lag, abs=0.004)
-
-
-def test_clock():
-    clock, begin = SimClock(speed=50), time.monotonic()
-    readings = [clock.now()]
-    for _ in range(20):
-        time.sleep(0.005)
-        readings.append(clock.now())
-    assert readings == sorted(readings)
-    assert 50 * 0.1 <= readings[-1] - readings[0] <= 50 * (time.monotonic() - begin)
-    assert clock.wall(10) == 0.2
-    with pytest.raises(ValueError, match="speed"):
-        SimClock(0)

@@ -3,10 +3,11 @@
 import pytest
 
 from ainerd.sources import open_source
+from tests.cli.conftest import Site
 
 
-def test_a_home_in_a_path_is_that_of_this_account(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+def test_a_home_in_a_path_is_that_of_this_account(tmp_path, variables):
+    variables(HOME=tmp_path)
     (tmp_path / "documents.jsonl").write_text("")
     assert open_source("folder:~/8id")._path == tmp_path / "8id"
     assert open_source("results:~/maps?frame_time=0.1")._path == tmp_path / "maps"
@@ -35,8 +36,7 @@ def test_a_wrong_name_is_refused_with_the_right_ones(name, message):
 
 
 @pytest.mark.parametrize("name", ["kafka", "odd:name"])
-def test_a_file_may_have_the_name_of_a_source(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
+def test_a_file_may_have_the_name_of_a_source(tmp_path, own_folder, name):
     (tmp_path / name).write_text("")
     assert list(open_source(name).documents(None)) == []
     (tmp_path / "tiled").mkdir()
@@ -44,15 +44,12 @@ def test_a_file_may_have_the_name_of_a_source(tmp_path, monkeypatch, name):
 
 
 @pytest.fixture
-def packages(tmp_path, monkeypatch):
+def packages(tmp_path, importable):
     """Two other packages as pip installs them: one adds a source, the module of the other one is not there."""
-    (tmp_path / "source_elsewhere.py").write_text(ELSEWHERE)
-    for name, value in {"elsewhere": "source_elsewhere:Elsewhere", "broken": "no_such_module:Source"}.items():
-        info = tmp_path / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[ainerd.sources]\n{name} = {value}\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    site = Site(tmp_path)
+    site.install("elsewhere", {"source_elsewhere": ELSEWHERE}, sources="source_elsewhere:Elsewhere")
+    site.install("broken", {}, sources="no_such_module:Source")
+    importable(tmp_path)
 
 
 ELSEWHERE = """

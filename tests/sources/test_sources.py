@@ -1,6 +1,5 @@
 import json
 import logging
-import socket
 import threading
 import time
 
@@ -18,6 +17,7 @@ from ainerd.documents import RunReader
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
 from tests.containers import new_container
+from tests.tiled_servers import free_port
 from tests.waiting import until
 
 
@@ -68,12 +68,6 @@ def names(documents):
 def plain(documents):
     """Return documents as they look after transport: lists for tuples."""
     return [(name, doc) for name, doc in json.loads(json.dumps(documents))]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -78,18 +78,16 @@ def test_a_withdrawn_suggestion_is_free_again():
 
 
 @pytest.mark.parametrize(
-    ("bounds", "options", "message"),
+    ("options", "message"),
     [
-        ({"x": (1.0, 1.0)}, {}, "no width"),
-        ({}, {}, "empty"),
-        (BOUNDS, {"exposure_s": 5.0}, "belong together"),
-        (BOUNDS, {"beam_size": 0}, "beam_size must be positive"),
-        (BOUNDS, {"dose_limit": 0.5}, "dose_limit must be a whole number from 1 on, got 0.5"),
+        ({"exposure_s": 5.0}, "belong together"),
+        ({"beam_size": 0}, "beam_size must be positive"),
+        ({"dose_limit": 0.5}, "dose_limit must be a whole number from 1 on, got 0.5"),
     ],
 )
-def test_bad_options_are_named(bounds, options, message):
+def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        Explorer(bounds, **options)
+        Explorer(BOUNDS, **options)
 
 
 def test_changed_bounds_keep_the_results():

@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
-from ainerd.knobs import NOISE, Knob
-from ainerd.steering import POLICIES, Candidate, Exposures, Search, propose
+from ainerd.knobs import Knob
+from ainerd.steering import POLICIES, Exposures, Search, propose
 from tests.explorer import Explorer
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
@@ -54,26 +52,6 @@ def test_a_raster_runs_to_and_fro_and_misses_no_region_of_one_length():
     assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 1.5  # no long way back
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@settings(max_examples=4, deadline=None)
-@given(seed=st.integers(0, 99), direction=st.sampled_from(["up", "down"]))
-def test_no_policy_turns_a_knob_back_or_takes_a_value_that_it_has_not(policy, seed, direction):
-    holder = {"values": (1.0, 2.0, 5.0), "apart": True, "settle_s": 30.0}
-    explorer = explorer_of(policy, x=MM, temperature=SLOW | {"direction": direction}, holder=holder)
-    explorer.window = explorer.window.changed(explorer.bounds, [{"x": (4.0, 6.0)}])
-    rng, way = np.random.default_rng(seed), []
-    for _ in range(15):
-        try:
-            way += [*way_of(explorer, 1, lambda position: rng.normal(size=2))]
-        except ValueError as error:
-            assert "no position is left" in str(error)  # the end of the one way
-            break
-    x, temperature, sample = np.array(way).T
-    back = np.diff(temperature) * (1 if direction == "up" else -1)
-    assert (back >= -NOISE * np.ptp(SLOW["range"])).all() and {*sample} <= {1.0, 2.0, 5.0}
-    assert ((x < 4) | (x > 6)).all() and ((x >= 0) & (x <= 10)).all()
-
-
 def test_units_do_not_matter_only_lengths_do():
     regime = lambda scale: lambda at: np.array([at[0] > 4, at[1] / scale > 350.0], float)  # noqa: E731
     plain = way_of(explorer_of(x=MM, t=SLOW, travel=no_time), 12, regime(1))
@@ -95,24 +73,9 @@ def test_no_part_of_the_only_way_of_a_knob_is_left_out(policy):
     assert temperature[0] <= 320 and (np.diff(temperature) <= 20 + 1e-3).all()  # a length is 20 K
 
 
-def test_a_candidate_of_another_technique_is_measured_at_its_very_place():
-    explorer = explorer_of(x=MM, t={"range": (300.0, 400.0), "unit": "K", "length": 20.0, "settle_s": 1.0})
-    explorer.candidates = [Candidate({"x": 6.15, "t": 322.0}, 0.0001, "xtec")]
-    led = [each for each in explorer.suggest(4) if each["reason"].startswith("xtec found something ")]
-    assert [(each["x"], each["t"]) for each in led] == [(6.15, 322.0)]
-
-
 def test_levels_wants_a_knob_with_a_cost():
     with pytest.raises(ValueError, match="needs a knob with a cost"):
         explorer_of("levels", x=MM, y=MM).suggest(1)
-
-
-def test_a_point_of_a_person_respects_the_direction():
-    explorer = explorer_of(x=MM, temperature=SLOW | {"direction": "up"})
-    explorer.ingest([{"_id": "a", "x": 5.0, "temperature": 350.0, "embedding": np.zeros(2)}])
-    with pytest.raises(ValueError, match="goes only one way"):
-        explorer.register_suggestions([{"x": 5.0, "temperature": 320.0}])
-    explorer.register_suggestions([{"x": 5.0, "temperature": 380.0}])
 
 
 def surveyed():

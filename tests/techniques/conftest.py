@@ -11,12 +11,12 @@ def installed_toy(tmp_path_factory):
 
 
 @pytest.fixture
-def beamline(server, tmp_path, monkeypatch):
+def beamline(server, tmp_path, variables):
     """Make beamlines of one catalog of their own, with its agent unless it is not to start yet."""
     from tests.techniques.beamline import Beamline
 
     made, place = [], server.client().create_container(tmp_path.name)
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    variables(AINERD_STORAGE__API_KEY=server.api_key)
 
     def make(*, agent=None, starts=True, **options):
         made.append(Beamline(tmp_path, place.uri, results=server.directory / "results", **options))

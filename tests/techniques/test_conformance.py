@@ -223,8 +223,3 @@ def test_whole_frames_come_after_the_blocks_that_hold_them():
 def test_an_invalid_example_run_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         ExampleRun(**fields)
-
-
-def test_a_run_without_a_p_value_is_neither_novel_nor_not():
-    assert analyse(Toy(), ExampleRun(frames=FRAMES)).novel is None
-    assert analyse(Toy(usual_counts=[100.0] * 40), ExampleRun(frames=FRAMES)).novel is True

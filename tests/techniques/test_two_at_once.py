@@ -29,8 +29,8 @@ def session(folder, port):
     "The next session gives each event that Tiled has one result with its position",
 )
 @pytest.mark.timeout(300)
-def test_each_event_has_one_result_after_two_faults_at_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", KEY)
+def test_each_event_has_one_result_after_two_faults_at_once(tmp_path, variables):
+    variables(AINERD_STORAGE__API_KEY=KEY)
     server, port = start_server(tmp_path)
     for number, is_clock in enumerate([True, False]):
 

@@ -108,10 +108,10 @@ def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
 
 
 @pytest.mark.usefixtures("installed_toy")
-def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, monkeypatch):
-    monkeypatch.setenv("AINERD_WEBHOOK", chat.url)
+def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, variables):
+    variables(AINERD_WEBHOOK=chat.url)
     b = beamline()
-    monkeypatch.setattr(b.camera, "trigger", NullStatus)  # dark frames
+    b.camera.trigger = NullStatus  # dark frames
     b.RE(bp.count([b.camera]))
     uid, *_ = b.RE(bp.count([b.camera]))
     b.agent.close()
@@ -121,8 +121,8 @@ def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, monke
     assert end["text"] == "the session ended: it analysed 2 runs; 0 regimes called new"
 
 
-def test_an_address_that_is_none_is_refused_and_not_shown(monkeypatch):
-    monkeypatch.setenv("AINERD_WEBHOOK", "ftp://chat/T0KEN")
+def test_an_address_that_is_none_is_refused_and_not_shown(variables):
+    variables(AINERD_WEBHOOK="ftp://chat/T0KEN")
     with pytest.raises(SettingsError, match="webhook: it is not the address of a web server") as refused:
         Settings.load("profiles/rheo_xpcs/small.toml")
     assert TOKEN not in str(refused.value) and TOKEN not in repr(refused.value.__cause__)

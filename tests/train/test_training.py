@@ -7,19 +7,9 @@ from sklearn.decomposition import PCA
 import ainerd_train
 from ainerd_train import PcaFit
 from ainerd_train._network import Network
-from ainerd_train._simulated import composed
 from ainerd_xpcs.dynamics import Dynamics, known_maps, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, LearnedEncoder, PcaEncoder
 from ainerd_xpcs.latent._weights import run_tower
-
-
-def test_no_held_out_mechanism_is_combined():
-    rng = np.random.default_rng(1)
-    for _ in range(500):
-        dynamics = composed(rng)
-        for _, part in dynamics.parts:
-            assert part.echo == (0.0, 0.0) and part.arrest_s == np.inf
-        assert len({part.flow_rad_s for _, part in dynamics.parts}) == 1
 
 
 def test_a_small_training_gives_an_encoder(tmp_path, monkeypatch):

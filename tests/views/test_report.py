@@ -100,12 +100,11 @@ def test_what_the_agent_knows_is_in_the_report(campaign):
         assert f"<li>{line}</li>" in html
 
 
-def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):
-    client, _ = campaign
-    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+def test_the_command_writes_the_report(campaign, server, tmp_path):
+    (client, _), runner = campaign, CliRunner(env={"AINERD_STORAGE__API_KEY": server.api_key})
 
     def run(*arguments):
-        return CliRunner().invoke(ainerd.cli.app, ["report", *map(str, arguments), "--tiled", client.uri])
+        return runner.invoke(ainerd.cli.app, ["report", *map(str, arguments), "--tiled", client.uri])
 
     out = tmp_path / "new" / "night.html"
     assert run(out).exit_code == 0 and "Campaign of night" in out.read_text()

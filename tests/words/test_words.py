@@ -59,14 +59,17 @@ def test_a_shared_unit_is_written_once():
     assert named_place(position, {"x": "mm"}) == "x 3.25 mm, y 1.00"
 
 
-def test_times_are_local(monkeypatch):
-    monkeypatch.setenv("TZ", zone := "America/Chicago")
+@pytest.fixture
+def zone_as_before():
+    """Let this process be in its own time zone again, once the variables are as before."""
+    yield
     time.tzset()
-    try:
-        for month in (1, 7):  # one of them is on the other side of a change of the clocks
-            when = pd.Timestamp(2026, month, 22, 3, tz="UTC")
-            assert f"{here(when):%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
-            assert f"{here(pd.Series([when]).dt).iloc[0]:%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+
+
+def test_times_are_local(zone_as_before, variables):
+    variables(TZ=(zone := "America/Chicago"))
+    time.tzset()
+    for month in (1, 7):  # one of them is on the other side of a change of the clocks
+        when = pd.Timestamp(2026, month, 22, 3, tz="UTC")
+        assert f"{here(when):%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
+        assert f"{here(pd.Series([when]).dt).iloc[0]:%H:%M}" == f"{when.tz_convert(zone):%H:%M}"

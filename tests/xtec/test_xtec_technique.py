@@ -10,7 +10,7 @@ from ainerd.technique import AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse, check_technique
 from ainerd_xtec import XTEC, Trajectories
 from ainerd_xtec.panels import columns, sentences
-from sim_devices import Crystal, Transition
+from sim_devices import Transition
 from tests.xtec.ramps import TEMPERATURES, ramp
 
 RUN = ramp()
@@ -28,32 +28,6 @@ def same_bits(one, two):
         assert array.tobytes() == two.arrays[name].tobytes(), name
     for name, table in one.tables.items():
         assert all(np.array_equal(a, two.tables[name][c], equal_nan=a.dtype.kind == "f") for c, a in table.items())
-
-
-def singles(run, order):
-    """Return a run for each frame."""
-    return [
-        replace(
-            run,
-            frames=run.frames[i : i + 1],
-            readings={name: np.asarray(values)[i : i + 1] for name, values in run.readings.items()},
-            start={"series_id": "a", "time": 1e9 + i},
-            uid=f"single {i}",
-        )
-        for i in order
-    ]
-
-
-def test_the_division_into_runs_and_their_order_change_no_bit():
-    technique = XTEC(clusters=3, monitor=["i0"])
-    run = ramp(2, exposures=1 + 0.1 * np.sin(np.arange(len(TEMPERATURES))))
-    whole = analyse(technique, run)
-    for seed in range(2):
-        first, *others = singles(run, np.random.default_rng(seed).permutation(len(TEMPERATURES)))
-        feed = Feed(technique, first, n_frames=None).push()
-        for other in others:
-            feed.next_run(other).push()
-        same_bits(whole, feed.finish())
 
 
 def test_the_monitor_corrects_for_the_beam():
@@ -269,36 +243,6 @@ def test_a_peak_unlike_all_others_is_novel():
 def test_with_few_patches_there_is_no_verdict():
     analysis = analyse(XTEC(clusters=3), RUN)
     assert analysis.novelty_p is None and analysis.calibration["n"] == 0 and analysis.summary["odd_patches"] == 0
-
-
-def test_steering_spreads_four_temperatures_then_approaches_a_transition_and_restarts_with_the_next_ramp():
-    technique, sample = XTEC(clusters=4), Crystal(64, seed=1)
-    optimizer = technique.optimizer({"temperature": (30.0, 180.0)})
-    for number in range(2):
-        feed = None
-        for step in range(6):
-            (asked,) = optimizer.suggest(1)
-            run = one_frame(sample, asked["temperature"], f"{number} {step}")
-            feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
-            point = {"temperature": asked["temperature"]}
-            try:
-                feed.push().finish()
-                optimizer.ingest([point])
-            except AnalysisError:
-                optimizer.register_failures([point])
-            if not number and step < 4:
-                assert asked["temperature"] == 30.0 + 50.0 * step and "evenly" in asked["reason"]
-            if step >= 4 + number:  # the first of a further ramp still follows the trajectories before
-                assert " K" in asked["reason"] and not optimizer.should_stop()[0]
-    t = technique.known.temperatures
-    assert t.size == 6 and t[0] == 30.0 and np.diff(t).max() <= 75.0
-
-
-def one_frame(sample, temperature, uid):
-    """Return a run of one frame."""
-    frame = np.random.default_rng(int(temperature)).poisson(sample.counts(temperature)).astype(np.uint16)
-    readings = {"temperature": [temperature]}
-    return ExampleRun(frames=frame[None], frame_time_s=None, readings=readings, start={"series_id": uid[0]}, uid=uid)
 
 
 def test_the_next_temperature_halves_the_gap_with_the_transition():

@@ -1,12 +1,9 @@
 """Simulated exposures: their families, and their noise compared with frames drawn photon by photon."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from ainerd_xpcs.dynamics import (
-    DIRECTIONS,
     HELD_OUT,
     KNOWN,
     MECHANISMS,
@@ -23,17 +20,6 @@ def test_held_out_families_are_not_in_shipped_weights_and_bank():
     _, recipe = read_weights(SHIPPED / "pca.safetensors", "pca", {"mean": 1, "components": 2})
     assert set(recipe["families"]) == set(KNOWN)
     assert set(Bank.load().families) == set(MECHANISMS) and not HELD_OUT & set(MECHANISMS)
-
-
-def test_only_an_anisotropic_exposure_has_a_map_for_each_direction():
-    flow = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=30.0, flow_deg=90.0)
-    maps = clean_exposure(flow)
-    assert maps.shape == (9, 64, 64)
-    np.testing.assert_allclose(maps, clean_exposure(flow, DIRECTIONS + 180), atol=1e-5)  # Friedel
-    assert np.abs(maps[0] - maps[4]).max() > 0.5
-    fluid = Dynamics(family="fluid", tau_s=0.1)
-    assert clean_exposure(fluid).shape == (1, 64, 64)
-    assert clean_exposure(replace(fluid, anisotropy=0.2)).shape == (9, 64, 64)
 
 
 def test_the_map_of_a_bin_is_the_mean_over_it():

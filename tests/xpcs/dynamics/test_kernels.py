@@ -46,24 +46,6 @@ def test_stationary_kernel_is_the_stretched_exponential():
     assert np.allclose(g1_squared(dynamics, T)[0], (0.3 + 0.7 * np.exp(-((LAG / 3) ** 1.4))) ** 2)
 
 
-def test_an_anisotropic_sample_relaxes_faster_along_one_direction():
-    along, across, opposite = g1_squared(Dynamics(**plain, anisotropy=0.3, anisotropy_deg=20.0), T, (20, 110, 200))
-    assert np.allclose(along, np.exp(-2 * 1.3 * LAG / 3))
-    assert np.allclose(across, np.exp(-2 * 0.7 * LAG / 3))
-    assert np.allclose(along, opposite)
-
-
-def test_two_populations_are_a_double_exponential():
-    fast = Dynamics(family="fluid", tau_s=0.5, anisotropy=0.2)
-    dynamics = Dynamics(family="populations", tau_s=20.0, second=fast, second_share=0.3)
-    assert [share for share, _ in dynamics.parts] == [0.7, 0.3] and dynamics.parts[1][1] is fast
-    field = g1(dynamics, T, [0.0])[0]
-    assert field.dtype == float  # nothing flows, so no complex number is needed
-    assert np.allclose(field, 0.7 * np.exp(-LAG / 20) + 0.3 * np.exp(-1.2 * LAG / 0.5))
-    referenced = Dynamics(family="populations", tau_s=20.0, second=fast, second_share=0.3, static=0.4)
-    assert np.allclose(g1_squared(referenced, T)[0], (0.4 + 0.6 * field) ** 2)
-
-
 def test_heterodyne_fringes():
     """Without relaxation |g1|² = 1 - 2 x (1 - x) (1 - cos(phase difference)), which is 1 across the flow."""
     dynamics = Dynamics(family="flow", tau_s=1e12, static=0.3, flow_rad_s=2.0, flow_deg=90)

@@ -109,19 +109,3 @@ def test_inverted_and_transposed_masks_are_refused():
 def test_contradictory_arguments_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Partition.annular(**RIGHT | change)
-
-
-def test_labels_that_do_not_occur_are_left_out():
-    labels = np.zeros((6, 8), int)
-    labels[1, :3], labels[4, 2:], labels[0, 0] = 2, 5, 6
-    static = np.arange(48).reshape(6, 8) % 3 + 1
-    bins = Partition.from_roi_map(labels, q=np.arange(1, 8) / 10, phi=np.arange(7) * 10.0, static_map=static)
-    assert bins.n_roi == 3 and bins.n_pixels.tolist() == [3, 6, 1]
-    assert bins.q.tolist() == [0.2, 0.5, 0.6] and bins.phi.tolist() == [10, 40, 50]
-    assert bins.n_left_out == 4
-    without = bins.without(labels == 5)
-    assert without.n_roi == 2 and without.q.tolist() == [0.2, 0.6]
-    assert np.array_equal(without.static_map, np.where((labels == 2) | (labels == 6), static, 0))
-    assert without.n_left_out == 5
-    with pytest.raises(ValueError, match="no pixels"):
-        bins.without(labels > 0)

@@ -94,14 +94,6 @@ def test_every_frame_is_returned_once_and_in_order(clean, n, sizes, gaps, announ
     assert screen.flush() == []
 
 
-def test_a_saturated_pixel_is_the_only_one_left_out(clean):
-    spoilt = clean.copy()
-    spoilt[120:150, BAD] = 65535
-    _, valid, pixels, left = screened(spoilt)
-    assert valid.all() and pixels == [BAD] and left.n_pixels == 1
-    assert np.array_equal(left.pixels["saturated"], RING.pixels[[BAD]])
-
-
 def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
     roi_map = RING.roi_map.copy()
     roi_map.flat[RING.pixels[BAD]] = 0

@@ -22,16 +22,6 @@ def test_the_full_map_is_its_formula(frames, partition):
     np.testing.assert_allclose(maps, full_map(spoilt, partition, valid), rtol=0, atol=1e-12)
 
 
-def test_without_static_labels_it_is_the_definition_of_others(frames, partition):
-    """N Σ I1 I2 / (Σ I1 Σ I2), as of scikit-beam and pychx, and the factorial moment at t1 = t2."""
-    full = two_time(frames, Partition.from_roi_map(partition.roi_map), dtype="float64")
-    for k in range(1, partition.n_roi + 1):
-        i = frames[:, partition.roi_map == k].astype(float)
-        wanted = i.shape[1] * (i @ i.T) / np.outer(i.sum(1), i.sum(1))
-        np.fill_diagonal(wanted, (i * (i - 1)).mean(1) / i.mean(1) ** 2)
-        assert np.allclose(full[k - 1], wanted, rtol=0, atol=1e-12)
-
-
 def test_a_flickering_beam_changes_nothing():
     """The same speckle, in many photons, under a steady and a flickering beam; each pair of cells sees one speckle."""
     rng = np.random.default_rng(4)
@@ -60,22 +50,6 @@ def test_sparse_frames_have_the_noise_of_their_photons(photons):
     assert abs(excess.mean() - 1) < 4 * excess.std() / np.sqrt(excess.size)
     below = np.diagonal(maps, axis1=1, axis2=2) - 1
     assert abs((below * rows).mean() + 1) < 4 * (below * rows).std() / np.sqrt(below.size)  # N (N - 1) pairs, not N²
-
-
-def test_bad_frames_do_not_affect_other_frames(frames, partition):
-    valid = np.ones(60, bool)
-    valid[[0, 17, 18, 41]] = False
-    spoilt = frames.copy()
-    spoilt[~valid] = 500
-    maps = reduce(spoilt, partition, size=12, valid=valid, dtype="float64")
-    full = full_map(frames, partition, valid)
-    cell = np.arange(60) // 5
-    light = np.array([frames[:, partition.roi_map == k].sum(1) for k in range(1, 7)], float)
-    for i in range(12):
-        for j in range(12):
-            of_cells = np.where(valid, light, 0)[:, cell == i, None] * np.where(valid, light, 0)[:, None, cell == j]
-            wanted = np.nansum(full[:, cell == i][:, :, cell == j] * of_cells, axis=(1, 2)) / of_cells.sum((1, 2))
-            assert np.allclose(maps[:, i, j], wanted, atol=1e-12)
 
 
 def test_a_static_pattern_shows_its_contrast_on_the_diagonal_too():

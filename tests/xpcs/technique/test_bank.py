@@ -125,21 +125,6 @@ def test_domains_rearrange_one_by_one():
     assert away.max() < 0.15
 
 
-def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
-    """Ten cells of motion, three times, in a sample at rest: 11 pairs of cells in a row move, the outer ones half."""
-    run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
-    moving = np.zeros(64)
-    for first in (10, 30, 50):
-        moving[first : first + 10] = 0.15
-    clock = np.cumsum(moving) - moving / 2
-    maps = np.repeat(np.repeat(np.tile(1 + 0.2 * np.exp(-np.abs(clock[:, None] - clock)), (18, 1, 1)), 4, 1), 4, 2)
-    seen = run_features(encoder, maps.astype(np.float32), **run)[52:55]
-    high, half, low = np.exp([0, -0.075, -0.15])
-    assert half < (high + low) / 2 and seen.shape == (3,)
-    expected = [(0.02 + 6 * (high - low) / 62) / (0.02 + high - low), 11, 0.01 / (0.03 + high - low)]
-    np.testing.assert_allclose(np.exp(seen), expected, rtol=2e-3)
-
-
 @pytest.mark.parametrize("duty", [0.0, 1.0])
 @pytest.mark.parametrize("n_frames", [80, 150])
 def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, duty):
@@ -157,11 +142,6 @@ def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, 
     even = seen_from([Clean.of(dynamics)], np.zeros(1), np.ones(1))[0, 0]
     assert np.abs(seen - even).max() > 0.01  # which those of many frames are not
     np.testing.assert_allclose(cells.shot, share @ share.T * n_frames / 64, atol=1e-9)
-
-
-def test_the_shipped_bank_is_large_and_of_all_kinds():
-    bank = Bank.load()
-    assert bank.n >= 5000 and set(bank.families) == set(MECHANISMS) == set(bank.families[:100])
 
 
 def test_the_shipped_regimes_are_of_the_shipped_bank_and_encoder():

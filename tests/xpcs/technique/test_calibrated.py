@@ -24,8 +24,8 @@ def bank(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def cache(tmp_path, variables, monkeypatch):
+    variables(XDG_CACHE_HOME=tmp_path)
     monkeypatch.setattr(_calibration, "_scorers", {})
     return user_cache_path("ainerd")
 

@@ -17,10 +17,7 @@ from ainerd_shear.part import CyclesSettings
 from ainerd_xpcs.numerics import Partition
 from ainerd_xpcs.technique import PartitionSettings, RheoXPCSSettings, build_partition, draw_bins
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_the_template_says_what_is_missing_and_has_every_key(tmp_path):

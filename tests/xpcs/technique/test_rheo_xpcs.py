@@ -259,20 +259,6 @@ def test_an_exposure_that_ends_too_early_says_why():
         analyse(technique(contrast=None), speckle(63, 60), 100)
 
 
-@pytest.mark.usefixtures("one_scorer")
-def test_missing_frames_change_neither_lags_nor_times():
-    frames = speckle(400, 2000)
-    whole = analyse(technique(), frames)
-    analysis = analyse(technique(), frames, parts=((0, 100), (110, 111), (115, 290), (300, 400)))
-    table = {name: column.tolist() for name, column in analysis.tables["left_out"].items()}
-    assert table == {"what": ["frame"] * 3, "reason": ["missing"] * 3, "index": [100, 111, 290], "n": [10, 4, 10]}
-    assert analysis.summary["frames_left_out"] == 24 and analysis.status == "complete"
-    assert abs(analysis.summary["tau_s"] - whole.summary["tau_s"]) < 3 * analysis.summary["tau_s_err"]
-    lit = np.isfinite(analysis.arrays["intensity_total"])
-    assert np.allclose(analysis.arrays["intensity_total"][lit], whole.arrays["intensity_total"][lit])
-    assert (~lit).sum() == 24 and analysis.arrays["intensity_time"][-1] == whole.arrays["intensity_time"][-1]
-
-
 @pytest.mark.parametrize(("first", "are_missing"), [(94, False), (50, True)])
 def test_six_dark_or_missing_frames_in_a_row_make_no_claim(movie, first, are_missing):
     """The bank has no such hole, so the same exposure would be called novel."""
