@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -132,7 +133,8 @@ def _page(
     arrays = {**analysis.arrays, "embedding": analysis.embedding}
     write_results(out, arrays, analysis.tables, {**numbers, **about}, bins if has_pixels else None)
     names, verdict = bin_names(bins.numbers, bins.phi), _verdict(analysis, technique)
-    table = Table("bin", "q (1/nm)", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=escape(str(file)))
+    columns = "bin", "q (1/nm)", "pixels", "speckle", "contrast", "τ (s)", "exponent"
+    table = Table(*columns, title=escape(str(file)), box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.caption = "\n".join([*lines, verdict])
     for k, (name, q, n) in enumerate(zip(names, bins.q, bins.n_pixels, strict=True)):
         pixels = str(n) if has_pixels else "–"

@@ -9,6 +9,7 @@ from ainerd_xpcs.technique._part_panels import part_panels
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
 SURE_BIC = 10.0  # `flow_bic` of a flow
+SURE_ERRORS = 3.0  # of the exponent of q
 DIFFER_P = 1e-3  # below it the bins differ
 CLOCK_P = 1e-3  # below it no clock describes the map
 BINS_DIFFER = "the bins differ"  # why a run has no single relaxation time
@@ -159,7 +160,7 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{moves}{_along(values)}; the profile is not determined"
     if "anisotropy" in values:
         yield f"the sample relaxes fastest along {with_error(values, 'anisotropy_direction_deg', 'degrees')}"
-    if abs(values.get("q_exponent", 0.0)) > 2 * values.get("q_exponent_err", 0.0):
+    if abs(values.get("q_exponent", 0.0)) > SURE_ERRORS * values.get("q_exponent_err", 0.0):
         yield f"the relaxation time {'falls with q as a power law' if values['q_exponent'] > 0 else 'grows with q'}"
 
 
