@@ -32,6 +32,14 @@ def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     assert store.embeddings().to_numpy().tolist() == [[0.5, i] for i in range(5)]
 
 
+def test_a_number_that_its_regime_changes_later_is_in_the_table(store, put):
+    first, _, _ = (put(run_time=1.7e9 + i, summary={"tau_s": 1.4, "tau_s_or": 1.9}) for i in range(3))
+    assert store.table(all=True)["tau_s_or"].notna().all()
+    store.label(first, tau_s=1.9, tau_s_or=None)
+    row = store.table(all=True).loc[first]
+    assert row["tau_s"] == 1.9 and "tau_s_or" not in row.dropna()
+
+
 @pytest.mark.parametrize("removed, added", [(0, 1), (2, 1)])
 def test_removed_results_are_gone(store, ainerd, put, removed, added):
     keys = [put() for _ in range(3)]

@@ -49,8 +49,8 @@ class NodeTable:
 
     A first reading takes all pages of the server's search. A later one takes the last known child and those after it,
     and by their keys those that may still change. This relies on two rules: Tiled lists children in the order of
-    creation, and a final child that has its regime does not change. If the last known child has moved or changed, one
-    was removed, or two were created at the same moment: then everything is read again.
+    creation, and a final child that has its regime does not change, unless `may_change` names it. If the last known
+    child has moved or changed, one was removed, or two were created at the same moment: then everything is read again.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class NodeTable:
         return self._frame if self._is_read else None
 
     def may_change(self, key: str) -> None:
-        """Read a final child again at the next reading."""
+        """Read a final child again at the next reading. Other processes do not learn of its change."""
         with self._lock:
             self._open.setdefault(key, {})
 

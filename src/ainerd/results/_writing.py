@@ -142,6 +142,7 @@ class ResultRecords(CampaignRecords):
     def label(self, key: str, **label: object) -> None:
         """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""
         merge_metadata(self._places.node(key), {**label, "awaits_regime": None}, LABEL_S)
+        self._rows.may_change(key)
         self.counters["results"] += 1
         if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
             self._begun[key] = growing.changed(**label)
