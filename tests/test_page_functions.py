@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ainerd.page import HERE, PLOTLY_SHA256
+from ainerd.words import value_with_error
 from tests.end_to_end.browsers import launched
 
 
@@ -40,7 +41,9 @@ def test_a_quantity_is_a_number_with_its_error_or_its_limits(value_of):
         run = {"of": {"tau_s": value}, "errors": {"tau_s": error}, "limits": {"tau_s": limits}}
         return value_of("words", "quantityText(given, 'tau_s')", run)
 
-    assert text(8.5, 3.0, None, None) == "8.5 ± 3" and text(8.5, None, None, None) == "8.5"
+    numbers = [(8.5, 3.0), (6.2, 0.15), (11.0, 0.48), (1234.0, 41.0), (-0.00412, 0.0000355)]
+    assert [text(*each, None, None) for each in numbers] == [value_with_error(*each) for each in numbers]
+    assert text(8.5, None, None, None) == "8.5"
     assert text(None, None, 2.29, 23.4) == "2.29 to 23.4"
     assert text(None, None, 16.1, None) == "> 16.1" and text(None, None, None, 5.0) == "< 5"
     assert text(None, None, None, None) == ""

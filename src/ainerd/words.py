@@ -95,6 +95,30 @@ def rounded(x: float, digits: int = DIGITS) -> str:
     return f"{float(f'{x:.{digits}g}'):g}"
 
 
+def value_with_error(x: float, error: float) -> str:
+    """Return a number with its standard error, to the last digit of the error.
+
+    The error has two digits if they are below 36, otherwise one, as in the Review of Particle Physics (Particle Data
+    Group 2024, section 5.3).
+
+    Examples
+    --------
+    >>> value_with_error(11, 0.48), value_with_error(6.2, 0.15), value_with_error(1234, 41)
+    ('11.0 ± 0.5', '6.20 ± 0.15', '1230 ± 40')
+    >>> value_with_error(1.234e-6, 2e-8), value_with_error(8.5, math.nan)
+    ('(1.234 ± 0.020)e-06', '8.5 ± nan')
+    """
+    if not (0 < error < math.inf and math.isfinite(x)):
+        return f"{rounded(x)} ± {rounded(error, 2)}"
+    size = math.floor(math.log10(max(abs(x), error)))
+    if not -4 <= size < MOST:
+        return f"({value_with_error(x / 10.0**size, error / 10.0**size)})e{size:+03d}"
+    digits = 2 if float(f"{error:.2e}".partition("e")[0]) < 3.55 else 1
+    error = float(f"{error:.{digits - 1}e}")
+    decimals = digits - 1 - math.floor(math.log10(error))
+    return f"{round(x, decimals):.{max(decimals, 0)}f} ± {error:.{max(decimals, 0)}f}"
+
+
 def number_of(n: int, noun: str) -> str:
     """Return a number with its noun.
 

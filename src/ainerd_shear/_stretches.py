@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
+from ainerd.words import value_with_error
 from ainerd_shear._cycle_phase import CyclePhase
 from ainerd_xpcs.numerics import diagonal_means, fit_curves, lags_of_map, student_factor
 
@@ -170,8 +171,8 @@ def notes(table: dict[str, NDArray[Any]]) -> str:
     names = {"strain": "the strain", "echo": "the echo", "storage_pa": "G' in Pa", "tau_cycles": "tau in cycles"}
     for k in range(1, len(table["first_cycle"])):
         changes = [
-            f"{words} from {table[name][k - 1]:.3g} ± {table[f'{name}_err'][k - 1]:.2g} "
-            f"to {table[name][k]:.3g} ± {table[f'{name}_err'][k]:.2g}"
+            f"{words} from {value_with_error(table[name][k - 1], table[f'{name}_err'][k - 1])} "
+            f"to {value_with_error(table[name][k], table[f'{name}_err'][k])}"
             for name, words in names.items()
             if name in table and np.isfinite(table[name][k - 1 : k + 1]).all()
         ]

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
 from ainerd.views import regime_colour
-from ainerd.words import amount
+from ainerd.words import amount, value_with_error
 
 arrays = {"gallery": ("trajectories", "temperature", "labels"), "strip": ("trajectories", "temperature")}
 quantities = ("clusters", "transition_1")
@@ -98,7 +98,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"clusters that are noise, and show no transition: {noise}; their {why}")
     followed = str(summary.get("followed", ""))
     if followed == "yes":
-        size = "{expansion_px:.2f} ± {expansion_px_err:.2f}".format(**summary)
+        size = value_with_error(summary["expansion_px"], summary["expansion_px_err"])
         lines.append(f"peaks move by {size} pixels, and are followed")
     elif followed.startswith(("no: too few", "no: peaks do not move alike")):
         lines.append(f"peaks may move, and are not followed: {followed[4:]}")

@@ -74,6 +74,18 @@ def record():
     return make_record
 
 
+@pytest.fixture
+def put(ainerd, record):
+    """Write a result without arrays, in one request, as another process would; returns its key."""
+
+    def write(**changes):
+        made = record(**{"status": "complete", "embedding": [0.0], **changes})
+        ainerd["results"].create_container(made.key, metadata=made.metadata(), specs=["AinerdResult"])
+        return made.key
+
+    return write
+
+
 def make_analysis(*, seed=0, novelty_p=0.4, alpha=0.05, embedding=None, tau_s=float("nan"), only=None):
     rng = np.random.default_rng(seed)
     arrays = {

@@ -9,18 +9,6 @@ from tiled.catalog import orm
 from ainerd.results import AtlasRecord, ResultStore, digest
 
 
-@pytest.fixture
-def put(ainerd, record):
-    """Write a result without arrays, in one request, as another process would; returns its key."""
-
-    def write(**changes):
-        made = record(**{"status": "complete", "embedding": [0.0], **changes})
-        ainerd["results"].create_container(made.key, metadata=made.metadata(), specs=["AinerdResult"])
-        return made.key
-
-    return write
-
-
 def test_a_long_reading_is_in_pages(ainerd, put, monkeypatch):
     monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
     keys = [put(run_time=1.7e9 + i, status="computing" if i == 1 else "complete", embedding=[0.5, i]) for i in range(5)]

@@ -99,7 +99,7 @@ def test_the_store_shows_a_short_table(store, shift, variables):
     assert names.split() == "scan time sample sample_y (mm) regime p tau (s) note status key".split()
     assert first.strip() == "sample_x,"
     assert [row.split()[0] for row in rows] == ["12", "12.2", "12.3", "13"]
-    assert "1.00, 2.00" in rows[0] and "0.003" in rows[0] and "●" in rows[0] and "11.7 ± 0.42" in rows[0]
+    assert "1.00, 2.00" in rows[0] and "0.003" in rows[0] and "●" in rows[0] and "11.7 ± 0.4" in rows[0]
     assert all("a bubble" in row for row in rows[:3]) and shift[1][:8] in rows[1] and "●" not in rows[1]
     assert "failed: zero photons" in rows[3] and "the shutter" in rows[3] and "tau" not in rows[3]
     assert "\x1b" not in repr(store) and "PEG �[2J3" in rows[0]
@@ -134,6 +134,15 @@ def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift,
     assert {"scan", "sample_x,", "regime", "p", "status"} <= {*head} and "complete" in lines[2]
     left_out = [name for name in ("time", "tau", "key") if name not in head]
     assert left_out and all(name in " ".join(lines[-3:]) for name in left_out)
+
+
+def test_a_long_reason_for_no_tau_wraps(store, put, variables):
+    variables(COLUMNS=80)
+    reason = "the sample jumps, and does not relax in between"
+    put(scan_id=1, summary={"no_tau": reason}, units={"sample_x": "mm", "sample_y": "mm"}, novelty_p=0.5)
+    lines = repr(store).splitlines()
+    assert max(map(len, lines)) <= 80 and "tau (s)" in lines[2] and "wider" not in repr(store)
+    assert " ".join(line[35:52].strip() for line in lines[3:]).startswith("the sample jumps")
 
 
 def test_the_table_has_all_columns(store, shift):

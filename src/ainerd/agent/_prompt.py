@@ -70,7 +70,7 @@ class Prompt:
 
         Raises ValueError without a reason.
         """
-        if not reason.strip():
+        if not str(reason).strip():
             raise ValueError('give a reason: agent.reject("too near the wall")')
         rejected = self._campaign.peek()
         self._apply(commands.Reject, suggestion=rejected.id, position=rejected.position, why=reason)
@@ -172,6 +172,7 @@ class Prompt:
         Raises ValueError if the regime does not exist.
         """
         self._apply(commands.Name, regime=int(regime), name=name)
+        self._display.say(f"regime {regime} is called {name!r}" if name else f"regime {regime} has no name")
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -196,6 +197,8 @@ class Prompt:
 
         Raises ValueError if it is invalid, or if the campaign refuses it.
         """
+        if not isinstance(reason := fields.get("why", ""), str):
+            raise ValueError(f"a reason is a text in quotes, got {reason!r}")
         try:
             command = kind(by=whereabouts()["user"], **fields)
         except ValidationError as error:

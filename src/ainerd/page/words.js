@@ -17,9 +17,17 @@ function withUnit(x, unit, digits = 3) {
   return text && isUnit(unit) ? `${text} ${unit}` : text;
 }
 
-/** A number with its standard error. */
+/** A number with its standard error, as value_with_error of words.py. */
 function withError(x, error, unit) {
-  const text = error === undefined || error === null ? number(x) : `${number(x)} ± ${number(error, 2)}`;
+  let text = number(x);
+  const size = Math.floor(Math.log10(Math.max(Math.abs(x), error)));
+  if (text && error > 0 && size >= -4 && size < 6) {
+    const digits = error.toExponential(2).slice(0, 4) < 3.55 ? 2 : 1;
+    const short = +error.toPrecision(digits);
+    const decimals = digits - 1 - Math.floor(Math.log10(short));
+    const inTens = decimals < 0 ? 10 ** -decimals * Math.round(x * 10 ** decimals) : x;
+    text = [inTens, short].map((each) => each.toFixed(Math.max(decimals, 0))).join(" ± ");
+  } else if (text && Number.isFinite(error ?? NaN)) text = `${text} ± ${number(error, 2)}`;
   return isUnit(unit) ? `${text} ${unit}` : text;
 }
 

@@ -38,6 +38,7 @@ _STATISTICS = ("own_p", "atlas_version", "digest", "whole_frames", "mean_frame_b
 _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
 _WORDS, NARROW = ("sample", "note", "status"), 10  # columns that may wrap, down to so many characters
+WIDE = 16  # as NARROW, for the technique's columns
 KEY_LENGTH = 36
 SHORT_KEY = 8  # characters of a key that tables show
 
@@ -157,9 +158,9 @@ class _Shown:
         text = _fitting(self._text, options.max_width)
         lines = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
         for name in text:
-            words = name in _WORDS
-            justify: Literal["left", "right"] = "left" if words else "right"
-            lines.add_column(Text(_heading(name)), justify=justify, no_wrap=not words, min_width=NARROW * words)
+            justify: Literal["left", "right"] = "left" if name in _WORDS else "right"
+            least, widest = _widths(text, name)
+            lines.add_column(Text(_heading(name)), justify=justify, no_wrap=least == widest, min_width=least)
         for cells in text.to_dict("records"):
             novel, failed = cells["p"].endswith(NOVEL), cells["status"].startswith("failed")
             style = "bold magenta" if novel else "yellow" if failed else ""
@@ -178,16 +179,21 @@ def _heading(name: object) -> str:
 
 def _fitting(text: pd.DataFrame, width: int) -> pd.DataFrame:
     """Return the columns of a table of text for which there is room. Scan, position, regime, p and status stay."""
-    widths = {}
-    for name in text:
-        widest = max(map(len, (*_heading(name).split("\n"), *text[name])))
-        widths[name] = 1 + (min(widest, NARROW) if name in _WORDS else widest)
-    of_technique = [*text][[*text].index("p") + 1 :]
-    least = ["time", *(name for name in reversed(of_technique) if name not in _LAST), "key", "note", "sample"]
-    for name in least:
+    widths = {name: 1 + _widths(text, name)[0] for name in text}
+    for name in ("time", *reversed(_of_technique(text)), "key", "note", "sample"):
         if sum(widths.values()) > width + 1:
             widths.pop(name, None)
     return text[[*widths]]
+
+
+def _of_technique(text: pd.DataFrame) -> list[str]:
+    return [name for name in [*text][[*text].index("p") + 1 :] if name not in _LAST]
+
+
+def _widths(text: pd.DataFrame, name: object) -> tuple[int, int]:
+    """Return the least and the largest width of a column. Words and the technique's numbers may wrap."""
+    widest = max(map(len, (*_heading(name).split("\n"), *text[name])))
+    return min(widest, NARROW if name in _WORDS else WIDE if name in _of_technique(text) else widest), widest
 
 
 def _cells(key: str, row: Mapping[object, Any], attrs: Mapping[object, Any]) -> dict[str, str]:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from ainerd.words import value_with_error
+
 OVER_Q = (
     "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
     "tau_half_s", "tau_half_s_err", "tau2_s_above", "kww_exponent", "kww_exponent_err",
@@ -92,5 +94,5 @@ def plain_ticks(axes: Axes) -> None:
 def _draw_law(axes: Axes, ends: NDArray[Any], middle: Sequence[float], law: Mapping[str, Any], colour: str) -> None:
     """Draw a power law, if there is one, through a point (q, tau)."""
     if (n := law.get("q_exponent")) is not None:
-        label = f"$q^{{-n}}$, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
+        label = f"$q^{{-n}}$, n = {value_with_error(n, law['q_exponent_err'])}"
         axes.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=colour, label=label)

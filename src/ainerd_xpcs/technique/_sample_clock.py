@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.words import rounded
+from ainerd.words import value_with_error
 from ainerd_xpcs import numerics
 from ainerd_xpcs.latent import SIZE, block_mean
 from ainerd_xpcs.numerics import Clock
@@ -95,7 +95,7 @@ def jumps_table(clock: Clock) -> dict[str, dict[str, NDArray[Any]]]:
 
 def jumps_at(clock: Clock) -> str:
     """Return when the sample jumps, for people: "12.3 ± 0.2 and 37.1 ± 0.2 s"."""
-    times = [f"{rounded(each.time)} ± {rounded(each.time_err, 2)}" for each in clock.events]
+    times = [value_with_error(each.time, each.time_err) for each in clock.events]
     return f"{' and '.join(filter(None, [', '.join(times[:-1]), *times[-1:]]))} s" if times else ""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ainerd.words import number_of, rounded
+from ainerd.words import number_of, rounded, value_with_error
 from ainerd_xpcs.technique._part_panels import part_panels
 
 SURE = 0.95  # confidence of limits
@@ -46,7 +46,7 @@ def tau_cell(values: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> tau_cell({"tau_s": 4.8, "tau_s_err": 0.2, "tau_s_or": 8.5, "tau_s_or_err": 0.3})
-    '4.8 ± 0.2 or 8.5 ± 0.3'
+    '4.80 ± 0.20 or 8.50 ± 0.30'
     """
     if "tau_s" in values:
         return " or ".join(with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
@@ -246,5 +246,5 @@ def within(values: Mapping[str, Any], name: str, unit: str) -> str:
 
 def with_error(values: Mapping[str, Any], name: str, unit: str = "") -> str:
     """Format a number of a result with its error and its unit."""
-    error = values.get(f"{name}_err")
-    return f"{rounded(values[name])}{'' if error is None else f' ± {rounded(error, 2)}'} {unit}".rstrip()
+    value, error = values[name], values.get(f"{name}_err")
+    return f"{rounded(value) if error is None else value_with_error(value, error)} {unit}".rstrip()

@@ -111,12 +111,12 @@ def test_a_g2_that_no_model_describes_has_a_reason_and_no_number_of_a_model():
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     values = {"speckle": "yes", "tau_s": 4.0, "tau_s_err": 0.1, "g2_model": "stretched + static"}
     values |= {"g2_model_or": "stretched + baseline", "tau_s_or": 6.5, "tau_s_or_err": 0.2, "misfit_p": 0.5}
-    both = "the relaxation time is 4 ± 0.1 s or 6.5 ± 0.2 s: the data do not decide between two models"
+    both = "the relaxation time is 4.00 ± 0.10 s or 6.50 ± 0.20 s: the data do not decide between two models"
     assert sentences(values)[0] == both
     static = sentences({**values, "plateau": 0.45, "static_share": 0.67})  # of the contrast, and of the field
     assert static[-1] == "45 % of the contrast does not decay"
-    assert "stretched + baseline fits as well, with the relaxation time 6.5 ± 0.2 s" in details(values)[1]
-    assert bin_cells(values)[2] == columns(values, {})["tau (s)"] == "4 ± 0.1 or 6.5 ± 0.2"
+    assert "stretched + baseline fits as well, with the relaxation time 6.50 ± 0.20 s" in details(values)[1]
+    assert bin_cells(values)[2] == columns(values, {})["tau (s)"] == "4.00 ± 0.10 or 6.50 ± 0.20"
 
 
 def test_a_run_whose_bins_differ_has_the_range_of_its_bins():
@@ -135,13 +135,13 @@ def test_a_run_whose_bins_differ_has_the_range_of_its_bins():
 def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
     half = {"tau_half_s": 0.3, "tau_half_s_err": 0.02}
     for row, cell in (
-        ({"no_tau": "no model fits g2", **half}, "no model fits g2; half at 0.3 ± 0.02"),
-        ({"no_tau": "slower than the lags", "tau_s_above": 5.0, **half}, "> 5; half at 0.3 ± 0.02"),
+        ({"no_tau": "no model fits g2", **half}, "no model fits g2; half at 0.300 ± 0.020"),
+        ({"no_tau": "slower than the lags", "tau_s_above": 5.0, **half}, "> 5; half at 0.300 ± 0.020"),
         ({"no_tau": "does not decay", "tau_s_above": 5.0, "tau_half_s_above": 9.0}, "> 5"),
         ({"no_tau": "no model fits g2", "tau_half_s_above": 9.0}, "no model fits g2; half at > 9"),
     ):
         assert bin_cells({"speckle": "yes", **row})[2] == cell
-    assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.3 ± 0.02"}
+    assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.300 ± 0.020"}
     values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0}
     falls = "falls to half of its first value between 1 and 2 s"
     assert sentences(values) == ["no relaxation time is given: no model fits g2", f"the correlation g2 - 1 {falls}"]
@@ -168,7 +168,7 @@ def test_results_are_compared_on_one_scale_with_their_times():
     assert len({axes.images[0].get_clim() for axes in maps}) == 1
     (curves,) = (axes for axes in figure.axes if axes.get_legend())
     texts = sorted(text.get_text() for text in curves.get_legend().get_texts())
-    assert texts == ["scan 12: τ = 3 ± 0.1 s", "scan 15: > 30", "scan 9: τ = 1 ± 0.1 s"]
+    assert texts == ["scan 12: τ = 3.00 ± 0.10 s", "scan 15: > 30", "scan 9: τ = 1.00 ± 0.10 s"]
     with pytest.raises(ValueError, match="no run cannot be drawn together"):
         compare([])
 
@@ -176,13 +176,13 @@ def test_results_are_compared_on_one_scale_with_their_times():
 def test_a_bin_without_speckle_has_no_contrast():
     row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
     assert bin_cells(row) == ("no", "", "", "")
-    assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")
+    assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.20", "", "")
 
 
 def test_a_flow_whose_profile_no_model_has_is_told_with_its_direction():
     values = {"flow_kind": "unknown", "flow_p": 1e-9, "flow_bic": 300.0, "flow_misfit_p": 2e-6}
     directed = values | {"flow_direction_deg": 30.0, "flow_direction_deg_err": 2.0}
-    assert sentences(directed) == ["it flows along 30 ± 2 degrees or the opposite; the profile is not determined"]
+    assert sentences(directed) == ["it flows along 30.0 ± 2.0 degrees or the opposite; the profile is not determined"]
     assert sentences(values) == ["it flows; the profile is not determined"]
     assert sentences(values | {"flow_bic": -40.0})[0].startswith("its motion is fastest;")
     assert details(directed) == ["flow: p = 1e-09; misfit of its models: p = 2e-06"]
