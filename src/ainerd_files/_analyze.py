@@ -138,7 +138,7 @@ def _page(
     table.caption = "\n".join([*lines, verdict])
     for k, (name, q, n) in enumerate(zip(names, bins.q, bins.n_pixels, strict=True)):
         pixels = str(n) if has_pixels else "–"
-        table.add_row(name, f"{q:.4g}" if q == q else "–", pixels, *bin_cells(_row(analysis, k)))
+        table.add_row(name.removeprefix("bin "), f"{q:.4g}" if q == q else "–", pixels, *bin_cells(_row(analysis, k)))
     duration_s = about["n_frames"] * about["frame_time_s"]
     return Page(out, table, _draw(analysis, duration_s, names, f"{file.name}: {what}; {verdict}"))
 
