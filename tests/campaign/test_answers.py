@@ -70,3 +70,13 @@ def test_a_series_that_has_no_point_yet_has_no_regime(make, store):
     campaign = make()
     assert campaign.answer(outcome("a", z=None, status="growing", reason="too few frames")).regime == -1
     assert campaign.answer(outcome("b", z=3.0)).regime == 0 and not store.labels.keys() - {"b"}
+
+
+def test_results_that_tiled_does_not_have_end_an_exploration(make, store):
+    """The key may have lost its right to write: each exposure would be lost."""
+    campaign = make()
+    for i in range(5):
+        assert "no result" not in campaign.should_stop()[1]
+        campaign.answer(outcome(f"lost {i}", z=None, is_in_tiled=False))
+    assert campaign.should_stop() == (True, "the last 5 exposures gave no result")
+    assert not store.lines and not len(campaign.exposures)

@@ -9,7 +9,18 @@ from campaign_toys import Node, answers, on, outcome, taken_of
 
 from ainerd.agent import CommandReader
 from ainerd.results import Refused
-from ainerd.results.commands import Add, Exclude, Hold, Name, Reject, Release, Take, command_metadata, container_of
+from ainerd.results.commands import (
+    Add,
+    Exclude,
+    Hold,
+    Name,
+    Next,
+    Reject,
+    Release,
+    Take,
+    command_metadata,
+    container_of,
+)
 
 ANN = {"by": "Ann", "why": "so"}
 
@@ -282,3 +293,26 @@ def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, caplog):
     reading.look()
     assert answers(node) == ["done"] and store.shown["held"] and not campaign.journal.is_behind
     assert "an effect is left out" in caplog.text
+
+
+def test_a_script_that_is_gone_gets_no_position(reader):
+    node, start = reader
+    campaign, reading = start()
+    campaign.apply(Hold())
+    node.add("1", command_metadata(Next(wait_s=60), "toy"))
+    reading.look()
+    node.answer("commands", "1", "refused", "withdrawn")
+    reading.look()
+    campaign.apply(Release())
+    reading.wake()
+    assert node.answers["1"] == ("refused", "withdrawn") and not campaign.state.fetched
+
+
+def test_a_verdict_from_a_page_after_one_at_the_prompt_is_answered(reader):
+    node, start = reader
+    campaign, reading = start()
+    reject = on(Reject, campaign.peek().point, **ANN)
+    campaign.apply(reject)
+    node.add(reject.id, command_metadata(reject, "toy"))
+    reading.look()
+    assert node.answers[reject.id][0] == "done"

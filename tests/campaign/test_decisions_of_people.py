@@ -134,3 +134,10 @@ def test_a_claim_falls_with_its_exposures_and_comes_back_with_them(technique):
     (line,) = claims.update(left, Components(((0,),)), {"a", "b"})[0]
     assert line == "withdrawn: regime 1 (gel) is new; its exposures are left out" and claims.discoveries == {}
     assert claims.update(exposures, groups)[0] == ["again: regime 1 (gel) is new"] and [*claims.discoveries] == [1]
+
+
+def test_a_decision_that_cannot_be_taken_back_stays_the_last_one(make, store):
+    make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}, **ANN))
+    later = make(bounds={"x": (3.0, 9.0), "y": (0.0, 10.0)})
+    decisions = later.state.decisions
+    assert decisions and later.apply(Undo()).status == "refused" and later.state.decisions == decisions

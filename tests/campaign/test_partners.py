@@ -64,11 +64,11 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
 def of_everybody(make, store):
     """Makes a campaign with the partner slow, whose store has these results of all agents."""
 
-    def of_everybody(*rows):
+    def of_everybody(*rows, **options):
         names = ["agent", "x", "y", "novel", "novelty_p", "supersedes", "status"]
         table = pd.DataFrame.from_dict({f"{i}": row for i, row in enumerate(rows)}, orient="index", columns=names)
         store.of_everybody = lambda: table
-        return make(partners=["slow"], smallest_feature=1.0)
+        return make(partners=["slow"], **options or {"smallest_feature": 1.0})
 
     return of_everybody
 
@@ -106,3 +106,10 @@ def test_the_newest_of_several_analyses_counts_and_only_positions_that_are_novel
     campaign.look_elsewhere()
     points = [(each["x"], each["y"]) for each in campaign.suggest(6) if "slow found something" in each["reason"]]
     assert points == [(1.0, 2.0)]
+
+
+def test_a_readback_beside_a_value_of_a_knob_is_that_value(of_everybody):
+    knobs = {"x": {"range": (0, 10), "length": 1}, "y": {"range": (0, 10), "length": 1, "values": (2, 8)}}
+    campaign = of_everybody(("slow", 1.0, 2.02, True, 0.01, None, "complete"), knobs=knobs)
+    campaign.look_elsewhere()
+    assert {"x": 1.0, "y": 2.0}.items() <= campaign.peek().point.items()

@@ -56,3 +56,14 @@ def test_the_reason_gives_the_coverage(labels, n_failed, words):
     stop, why = verdict(*followed(labels), n_failed=n_failed)
     assert stop and why.startswith("a region of radius 0.8 could hide in only 0 % of the sample, and nowhere one of")
     assert words in why
+
+
+def test_an_exposure_that_is_left_out_does_not_shift_the_labels_of_the_others():
+    labels, exposures = [0, 1] * 11, Exposures(["x"])
+    for i, label in enumerate(labels):
+        if i == 20:
+            exposures["left_out"][2] = True
+        exposures.add(str(i), {"x": EVERYWHERE[i % len(EVERYWHERE)]}, [])
+        exposures["regime"][i] = label
+        exposures.settle()
+    assert exposures.stability.objection() is None

@@ -107,3 +107,9 @@ def test_a_position_is_refused_with_the_reason():
         Window({"holder": (2.5, 4.5), "x": (0, 1), "t": (300, 400)}, knobs=KNOBS)
     part = Window({"holder": (1.5, 6.0), "x": (0, 1), "t": (300, 400)}, knobs=KNOBS)
     assert part.grid["holder"] == pytest.approx([2, 5])
+
+
+def test_a_position_has_the_unit_of_each_knob():
+    knobs = {"x": Knob(range=(0, 10), length=1), "temperature": Knob(range=(300, 320), length=5, unit="K")}
+    window = Window({name: each.range for name, each in knobs.items()}, unit="mm", knobs=knobs)
+    assert window.units == {"x": "mm", "temperature": "K"}

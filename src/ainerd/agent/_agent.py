@@ -116,10 +116,10 @@ class Agent(Observer):
                     f"{name} analyses {image!r} with the settings of {self._settings.name} for {mine!r}, so both would "
                     f"have the same results: give [{self.technique.name}] of each the bins of its detector"
                 )
-        _ATTACHED[RE].append(self._reads)
         if numbers := [n for each in (RE.md, *patiently(self._starts)) if type(n := each.get("scan_id")) is int]:
             RE.md["scan_id"] = max(numbers)
         self._attached = RE, RE.subscribe(self)
+        _ATTACHED[RE].append(self._reads)
 
     def detach(self) -> None:
         """Unsubscribe."""

@@ -78,8 +78,10 @@ class CommandReader:
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def look(self) -> None:
-        """Find the new commands, and execute them. Can be called from any thread."""
+        """Find the new commands, and execute them. Called in the thread for Tiled."""
         self._is_told = False
+        if not self._campaign.steers:
+            self._left = None  # commands wait, until this session takes over
         if self._store.seems_away or not self._campaign.steers:
             return
         try:
@@ -92,6 +94,7 @@ class CommandReader:
         new = [place for place in found if place not in self._waiting and place not in self._done]
         if found:
             self._lively_until = time.monotonic() + LIVELY_S
+        if found or self._waiting:
             parsed = [each for place in new if (each := self._parsed(place, found[place])) is not None]
             self._campaign.own.ask(partial(self._execute, parsed, {*found}))
 

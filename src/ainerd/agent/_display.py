@@ -56,13 +56,13 @@ class Display:
 
     def status(self) -> dict[str, Any]:
         """Return numbers of results and regimes, who holds, and the next position, as plain values."""
-        table = self._results.table()
+        table, (novel, n_claims) = self._results.table(), self._results.n_novel()
         regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.state.held
         return {
             "results": int((table["status"] != "computing").sum()),
             "failed": int((table["status"] == "failed").sum()),
-            "novel": int(table["novel"].fillna(False).sum()),
-            "expected_false": self._technique.alpha * int(table["novelty_p"].notna().sum()),
+            "novel": novel,
+            "expected_false": self._technique.alpha * n_claims,
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
             "held": "" if held is None else f"{sender(held.by)}{': ' * bool(held.why)}{held.why}",
@@ -198,7 +198,7 @@ def _progress_line() -> Iterator[None]:
 def _progress() -> Table | Text:
     """Return a progress bar for the run in progress; empty text between runs."""
     for agent in list(_counting):
-        if (progress := agent.progress) is not None:
+        if not agent.quiet and (progress := agent.progress) is not None:
             read, expected = progress
             frames = f"{read} of {expected} frames" if expected is not None else f"{read} frames"
             if doing := activity():  # without the bar it fits on one line

@@ -266,8 +266,7 @@ class Prompt:
         ended = self.results.table().query("status != 'computing'").index
         if run is None and not len(ended):
             return "there is no result yet"
-        key = str(ended[-1]) if run is None else self.results.key(run)
-        return Sentences(self.results.explain(key, details=details))
+        return Sentences(self.results.explain(str(ended[-1]) if run is None else run, details=details))
 
     def why(self, run: str | float) -> Sentences:
         """Return the campaign as it was when the position of a run was chosen: ``agent.why(12)``.
@@ -309,7 +308,7 @@ class Prompt:
                 raise KeyError(f"there are several scans {scan}: give the first characters of a result's key")
             of: dict[str, Any] = {"raw_uid": uids[0], "scan": str(scan)}
         else:
-            record = self.results.record(self.results.key(scan))
+            record = self.results.record(scan)
             of = {"raw_uid": record.raw_uid, "scan": scan_text(record.metadata()), "result": record.key}
         self.results.note(text, by=whereabouts()["user"], **of)
         self._display.say(f"noted on scan {of['scan']}: {text}")

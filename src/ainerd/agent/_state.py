@@ -16,7 +16,6 @@ from ainerd.config import Settings
 from ainerd.jobs import Jobs, activity
 from ainerd.processes import whereabouts
 from ainerd.results import AgentNode, Metadata, ResultStore, TiledError, digest, where_it_steers
-from ainerd.runs import parameters_of
 from ainerd.technique import Technique
 from ainerd.views import kinds_of, principal_axes
 from ainerd.words import scan_text
@@ -65,7 +64,7 @@ class StateWriter:
         review = settings.steering.review
         self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
         self._at = {**whereabouts(), "session": campaign.rules.session}
-        self._digest = digest(parameters_of(technique, settings.detector))
+        self._digest = digest(analysis.writer.parameters)
         self._axes: dict[str, object] | None = None
         self._next_axes: float = FEW
         self._known_kinds: tuple[object, dict[str, str]] = None, {}  # for which regimes, and kinds
@@ -244,7 +243,7 @@ class StateWriter:
 
     @property
     def _n_results(self) -> int:
-        return int(self._campaign.exposures.used.sum())
+        return self._campaign.own.ask(lambda: int(self._campaign.exposures.used.sum()))
 
     def _health(self) -> dict[str, object]:
         """Return the sign of life: the worker and the run in progress."""
@@ -313,7 +312,11 @@ class StateWriter:
         n = self._n_results
         if n < self._next_axes:
             return self._axes
-        landmarks = self._technique.landmarks()
+        try:
+            landmarks = self._technique.landmarks()
+        except Exception:  # a technique may be anybody's code
+            logger.exception("the landmarks of technique %r are not shown", self._technique.name)
+            landmarks = None
         if landmarks is not None and len(landmarks.embeddings) > 1:
             self._axes, self._next_axes = self._axes_of("landmarks", landmarks.embeddings, landmarks.names), math.inf
         elif len(points := self._store.embeddings().to_numpy(float)) > 1:

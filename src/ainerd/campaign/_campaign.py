@@ -204,6 +204,10 @@ class Campaign:
         """
         if not self.steers or (outcome.is_recalled and self.exposures.is_measured(outcome.key)):
             return outcome
+        if not outcome.is_in_tiled:  # the next start analyses it
+            self._failures += 1
+            self._proposals.running.pop(outcome.key, None)
+            return outcome
         is_new = not outcome.is_recalled or bool(outcome.awaits_regime)
         self._learn(outcome)
         if is_new:
@@ -371,8 +375,11 @@ class Campaign:
         """
         self.require_steering()
         if (answer := self.state.answer(command.id) or self.journal.refused.get(command.id)) is not None:
-            is_same = answer.do in ("", command.do)
-            return answer if is_same else Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
+            if answer.do not in ("", command.do):
+                answer = Answer(status="refused", text=f"somebody was first, with {answer.do!r}")
+            if container:
+                self.journal.write(changes.Reply(container, command.id, answer.status, answer.text))
+            return answer
         before = self.state
         after = self.journal.happen(self._proposals.asked(command, self.atlas, container, age_s))
         if after.names is not before.names or after.left_out is not before.left_out:

@@ -84,7 +84,7 @@ class Comparison:
     def _read(self, keys: Sequence[str], names: Sequence[str]) -> dict[str, _Known]:
         """Return the results that have all these parts; those that are not known yet are read in one request."""
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
-        with suppress(KeyError):  # somebody removed a result: the others are compared
+        with suppress(KeyError):  # somebody removed a result: those before it are compared
             for result in self._store.load(new, self._names):
                 parts = {name: result[name].values for name in self._names if name in result}
                 self._known[result.key] = _Known(parts, dict(result.metadata))

@@ -133,7 +133,7 @@ class OtherOptimizer:
             raise ValueError(objection)
         if not isinstance(self._optimizer, CanRegisterSuggestions):
             return point
-        (known,) = self._asked("to take a point", lambda: self._optimizer.register_suggestions([point.point]))
+        known = self._asked("to take a point", lambda: dict(*self._optimizer.register_suggestions([point.point])))
         return self._complete({"reason": reason, **known})
 
     def should_stop(self) -> tuple[bool, str]:
@@ -148,7 +148,9 @@ class OtherOptimizer:
 
     def best_points(self) -> list[Any]:
         """Return the best points; empty if the optimizer has no such method."""
-        return list(self._optimizer.get_best_points()) if hasattr(self._optimizer, "get_best_points") else []
+        if not hasattr(self._optimizer, "get_best_points"):
+            return []
+        return list(self._asked("to name its best points", self._optimizer.get_best_points))
 
     def _asked(self, doing: str, ask: Callable[[], Any]) -> Any:
         """Turn an error of the optimizer into a ValueError of one line."""
@@ -165,4 +167,4 @@ class OtherOptimizer:
 
     def _objection(self, suggestion: Suggestion, window: Window) -> str | None:
         """Return the reason why a position may not be measured; None if it may be measured."""
-        return window.objection(window.position(np.array([suggestion.position[name] for name in self._names])))
+        return window.objection_to(suggestion.position)

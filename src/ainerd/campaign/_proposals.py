@@ -107,8 +107,10 @@ class Proposals:
 
     def hand_out(self, n: int) -> list[dict[str, Any]]:
         """Hand out the next positions; ValueError if none is left, or, in review, if no person took one."""
-        if self._journal.rules.review and (self.ready().taken_by is None or n > 1):
+        if self._journal.rules.review and self.ready().taken_by is None:
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
+        if self._journal.rules.review and n > 1:
+            raise ValueError(f"this campaign is in review: ask for one suggestion at a time, not for {n}")
         points = []
         for _ in range(n):
             suggestion = self._chosen() if (first := self._first) is None else first.suggestion

@@ -16,7 +16,7 @@ Names = Mapping[int, str]  # of regimes, from people
 def position_text(position: Mapping[str, float], rules: Rules, *, of_file: bool = False) -> str:
     """Return a position in words, which a plan recorded, or the result file of a pipeline contains."""
     known = {name: position[name] for name in rules.names if name in position}
-    units = dict.fromkeys(known, rules.unit)
+    units = rules.window.units
     if len(known) == len(rules.names):
         return place(known, units)
     missing = " and ".join(name for name in rules.names if name not in known)

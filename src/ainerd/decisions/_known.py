@@ -13,7 +13,7 @@ def known(state: State, rules: Rules, by: str | None) -> dict[str, str]:
         f"{rules.text(each.suggestion.position)}, {sender(each.taken_by or each.added_by or 'the agent')}"
         for each in state.waiting
     )
-    held = "no" if state.held is None else ": ".join(filter(None, [f"by {state.held.by}", state.held.why]))
+    held = "no" if state.held is None else ": ".join(filter(None, [f"by {sender(state.held.by)}", state.held.why]))
     texts = {
         "chosen": f"by {who}, after {number_of(len(state.measured), 'result')} at suggested positions",
         "bounds": limits_text(state.window.bounds),

@@ -94,8 +94,6 @@ class Rules:
         A random name of this session.
     window : Window
         With the bounds of the settings: no command widens the bounds beyond them.
-    unit : str
-        Of the actuators, for sentences.
     review : bool
         Whether a person must take each suggestion.
     beam_size : float or None
@@ -104,7 +102,6 @@ class Rules:
 
     session: str
     window: Window
-    unit: str = ""
     review: bool = False
     beam_size: float | None = None
 
@@ -114,7 +111,6 @@ class Rules:
         return cls(
             session=uuid.uuid4().hex,
             window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
-            unit=unit,
             review=steering.review,
             beam_size=steering.beam_size,
         )
@@ -126,7 +122,7 @@ class Rules:
 
     def text(self, position: Mapping[str, float]) -> str:
         """Return a position in words."""
-        return place({name: position[name] for name in self.names}, dict.fromkeys(self.names, self.unit))
+        return place({name: position[name] for name in self.names}, self.window.units)
 
     def position(self, values: Mapping[str, Any]) -> dict[str, float]:
         """Return the numbers of the actuators among values, in their order; ValueError if one is missing."""
@@ -237,8 +233,7 @@ class State(BaseModel):
 
     def objection(self, position: Mapping[str, float]) -> str | None:
         """Return the reason why a position may not be measured; None if it may."""
-        numbers = np.array([position[name] for name in self.window.names])
-        return self.window.objection(self.window.position(numbers))
+        return self.window.objection_to(position)
 
     def was_exposed(self, id: str) -> bool:
         """Return whether a suggestion has a result, or a run of an earlier session names it."""

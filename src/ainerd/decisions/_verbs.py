@@ -8,6 +8,7 @@ from ainerd.decisions._step import Step
 from ainerd.decisions.changes import Ready
 from ainerd.results import commands
 from ainerd.steering import Suggestion
+from ainerd.words import sender
 
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
@@ -65,7 +66,7 @@ def _next(command: commands.Next, asked: changes.Asked, step: Step) -> Answer:
     if asked.age_s > command.wait_s + FETCHED_WITHIN_S:
         raise ValueError(f"it was asked for {asked.age_s:.0f} s ago, and the script may be gone: ask again")
     if state.held is not None:
-        raise NotYet(f"{state.held.by} holds the campaign")
+        raise NotYet(f"{sender(state.held.by)} holds the campaign")
     if asked.review and state.taken(review=True) is None:
         raise NotYet(UNTAKEN)
     if last is not None and command.wait_s:
@@ -188,13 +189,12 @@ def _undo(command: commands.Undo, asked: changes.Asked, step: Step) -> Answer:
         raise ValueError(f"the last decision is another one now: {last.text}")
     names = state.names if last.names is None else last.names
     left_out = state.left_out if last.left_out is None else last.left_out
+    bounds = state.window.bounds if last.bounds is None else within(last.bounds, state.configured)
     step.set(names=names, left_out=left_out, decisions=tuple(earlier))
     changed = {*state.left_out} ^ {*left_out}
     step.effects += [changes.Mark(key, left_out.get(key)) for key in sorted(changed)]
     if last.bounds is not None or last.excluded is not None:
-        window = state.window
-        bounds = window.bounds if last.bounds is None else within(last.bounds, state.configured)
-        excluded = window.excluded if last.excluded is None else last.excluded
+        excluded = state.window.excluded if last.excluded is None else last.excluded
         step.change_window(bounds, excluded, "a decision was taken back", command.by)
     step.log(command, f"took back: {last.text}")
     return _done(f"taken back: {last.text}")

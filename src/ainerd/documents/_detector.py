@@ -63,11 +63,11 @@ def unit_in(data_keys: object, key: str) -> str:
     return stated(about.get("units")) if isinstance(about, Mapping) else ""
 
 
-def whole_number(value: object, what: str, *, least: int = 0, most: int = MOST_NUMBER) -> int:
-    """Return a whole number from `least` to `most`; FrameError, which names `what`, for any other value."""
+def whole_number(value: object, what: str, *, least: int = 0) -> int:
+    """Return a whole number from `least` to `MOST_NUMBER`; FrameError, which names `what`, for any other value."""
     number = number_in(value)
-    if number is None or number != number // 1 or not least <= number <= most:
-        raise FrameError(f"{what} is {short(value)}, expected a whole number from {least} to {most}")
+    if number is None or number != number // 1 or not least <= number <= MOST_NUMBER:
+        raise FrameError(f"{what} is {short(value)}, expected a whole number from {least} to {MOST_NUMBER}")
     return int(number)
 
 

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
-from numpy.typing import NDArray
 
+from ainerd.documents._frames import BLOCK, Ints, Whole, type_of_counts
 from ainerd.documents._storage import AWAY, Array, FrameError, MissingFrames
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-from ainerd.documents._frames import BLOCK, Whole, type_of_counts
-
-Ints = NDArray[np.int64]
 MOST_BYTES = 32 * 2**20  # largest response of Tiled
 
 

@@ -48,7 +48,7 @@ class RunReader:
     """
 
     def __init__(self) -> None:
-        self.is_over = False  # whether `follow` or `failed` yielded a stop document
+        self.is_over = False  # whether the run has ended: `follow` yielded a stop document, or `failed` was called
         self._uid: str | None = None  # of the run; None before its start document
         self._descriptors: dict[str, Any] = {}  # metadata of streams by name
         self._tables: dict[str, Any] = {}  # nodes of the events by stream

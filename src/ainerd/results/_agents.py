@@ -42,7 +42,7 @@ class AgentNode:
     """
 
     def __init__(self, ainerd: Container, agent: str) -> None:
-        self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
+        self._ainerd, self._agent, self._key = ainerd, agent, digest({"agent": agent})
         self._path = f"agents/{self._key}"
         self._nodes = dict[str, Container]()  # of this agent, by the name of the container
 
@@ -184,10 +184,9 @@ class AgentNode:
                 self._nodes[parent] = self._ainerd[parent, self._key]
         return self._nodes[parent]
 
-    def _create(self, parent: str, metadata: dict[str, object], spec: str | None) -> Container:
+    def _create(self, parent: str, metadata: dict[str, object], spec: str | None) -> None:
         of_all, _ = create_node(self._ainerd, parent, {}, None)
         self._nodes[parent], _ = create_node(of_all, self._key, metadata, spec)
-        return self._nodes[parent]
 
     def _put(self, parent: str, metadata: dict[str, object], spec: str) -> None:
         """Replace the metadata of that node, or create it."""
@@ -199,11 +198,6 @@ class AgentNode:
 
     def _container(self, name: str) -> Container:
         return self._ainerd["agents", self._key, name]
-
-
-def agent_key(agent: str) -> str:
-    """Return the key of the node of an agent, and of its checkpoint."""
-    return digest({"agent": agent})
 
 
 def where_it_steers(state: Metadata) -> str | None:

@@ -48,7 +48,7 @@ class CampaignRecords:
         self._valid_suggestions = NodeFilter("suggestion", SuggestionRecord.problem)
         self._lines = NodeTable(self._log, self._valid_lines, [*LogRecord.model_fields])
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
-        self._known: tuple[str, AtlasRecord | None] = "", None  # the atlas that was last read or written, and its key
+        self._known = dict[tuple[tuple[str, str], ...], tuple[str, AtlasRecord | None]]()  # by scope, with its key
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
@@ -154,7 +154,7 @@ class CampaignRecords:
         Entries of the newest atlas for other results and agents stay, even if another process writes at the same time.
         So the newest atlas of all labels every result.
         """
-        newest, version = self._known[1] or self._newest({}), 0
+        newest, version = self._known.get((), ("", None))[1] or self._newest({}), 0
         while True:
             # also higher than the key of an invalid atlas
             version = max(version, (newest.version or 0) if newest else 0) + 1
@@ -169,7 +169,7 @@ class CampaignRecords:
                 break
             newest = self._newest({})  # another writer was faster
         self.counters["atlas"] += 1
-        self._known = key, written
+        self._known = dict.fromkeys([(), tuple(self._scope.items())], (key, written))
         return written
 
     def newest_atlas(self) -> AtlasRecord | None:
@@ -217,9 +217,11 @@ class CampaignRecords:
 
     def _newest(self, scope: Mapping[str, str]) -> AtlasRecord | None:
         key = newest_key(self._atlas, **scope)
-        if key is not None and key != self._known[0]:
-            self._known = key, self._read_atlas(key, scope)
-        return None if key is None else self._known[1]
+        known, atlas = self._known.get(tuple(scope.items()), ("", None))
+        if key is not None and key != known:
+            atlas = self._read_atlas(key, scope)
+            self._known[tuple(scope.items())] = key, atlas
+        return None if key is None else atlas
 
     def _read_atlas(self, key: str, scope: Mapping[str, str]) -> AtlasRecord | None:
         """Return the atlas with that key, or the newest valid one before it."""

@@ -101,8 +101,8 @@ def distinct(column: "pd.Series[Any]") -> list[Any]:
 def matches(
     results: pd.DataFrame,
     where: Mapping[str, object],
-    text: str | None = None,
-    notes: Mapping[str, Sequence[str]] | None = None,
+    text: str | None,
+    notes: Mapping[str, Sequence[str]],
 ) -> NDArray[np.bool_]:
     """Select the results with all these values, ranges (low, high), and words in their texts and `notes` (by key).
 
@@ -115,7 +115,7 @@ def matches(
         values = results[first].tolist() if first in results else [None] * len(results)
         selected &= np.array([_value_matches(_inner(value, rest), wanted) for value in values], bool)
     if text and selected.any():
-        selected[selected] = _words_match(results[selected], text, notes or {})
+        selected[selected] = _words_match(results[selected], text, notes)
     return selected
 
 

@@ -38,7 +38,6 @@ def export_all(table: pd.DataFrame, load: Callable[[Sequence[str]], Iterable[Loa
         return write_table(table, path)
     if path.suffix not in NETCDF:
         raise ValueError(f"{path}: give a name that ends in .csv, .parquet, .xlsx, .h5 or .nc; .nxs holds one result")
-    new_path(path)
     return write_netcdf(load([str(key) for key in table.index[table["status"].isin(USABLE)]]), path)
 
 

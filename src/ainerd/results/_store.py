@@ -215,6 +215,17 @@ class ResultStore(ResultRecords):
             table = table[table["regime"].eq(regime).fillna(False)]
         return table.copy()
 
+    def n_novel(self) -> tuple[int, int]:
+        """Return the numbers of novel results and of those with a p-value, without those that people left out.
+
+        If this session is compared with itself, they are by ``own_p``, as in the table.
+        """
+        table = self._current_table().table
+        used, level = table["left_out"].isna(), self.own_level
+        novel = table["novel"].fillna(False) if level is None else table["own_p"].le(level)
+        p = table["novelty_p" if level is None else "own_p"]
+        return int(novel[used].sum()), int(p[used].notna().sum())
+
     def embeddings(self, digest: str | None = None) -> pd.DataFrame:
         """Return points of the latent space, by time of the run.
 
@@ -316,7 +327,7 @@ class ResultStore(ResultRecords):
         """Read everything except the arrays of a result; raise KeyError for an unknown key."""
         return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
 
-    def explain(self, key: str, *, details: bool = False) -> str:
+    def explain(self, key: str | int | float, *, details: bool = False) -> str:
         """Explain why a run is novel or not; with `details`, with the statistics."""
         record, atlas = self.record(key), self._newest({})
         names = {} if atlas is None else atlas.names.get(record.agent, {})
@@ -488,7 +499,7 @@ class ResultStore(ResultRecords):
             does = "refuses the key" if self._is_refused else "does not answer"
             return f"<ResultStore{of}: Tiled {does} at {plain_address(self.container.uri)}>"
         results = self._found()
-        failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
+        failed, (novel, _) = int(results["status"].eq("failed").sum()), self.n_novel()
         atlas = self.newest_atlas()
         regimes = "no regimes yet"
         if atlas:

@@ -140,7 +140,7 @@ class ResultRecords(CampaignRecords):
         return None if self._write(record) in FINAL else record
 
     def label(self, key: str, **label: object) -> None:
-        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request."""
+        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``."""
         merge_metadata(self._places.node(key), {**label, "awaits_regime": None}, LABEL_S)
         self._rows.may_change(key)
         self.counters["results"] += 1

@@ -234,8 +234,7 @@ class Worker:
     def _conclude(self, results: list[Result], at: int) -> None:
         """Let the campaign answer a result, in its thread, and pass it to the listeners with its regime."""
         try:
-            if results[at].is_in_tiled:
-                results[at] = self._answer(results[at])
+            results[at] = self._answer(results[at])
         except Exception:  # the next start answers it
             logger.exception("the result of run %s has no regime", results[at].raw_uid)
         for listener in self._on_outcome:

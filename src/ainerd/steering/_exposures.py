@@ -60,9 +60,6 @@ class Exposures:
     def __len__(self) -> int:
         return len(self._row)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._row
-
     def __getitem__(self, column: str) -> NDArray[Any]:
         """Return a column (n, …)."""
         return self._table[column][: len(self)]
@@ -174,4 +171,5 @@ class Exposures:
 
     def settle(self) -> None:
         """Record the regimes as they are after a result."""
-        self.stability.record(self["regime"][self.used & self.placed])
+        rows = np.flatnonzero(self.used & self.placed)
+        self.stability.record(self["regime"][rows], rows)

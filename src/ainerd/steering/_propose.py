@@ -17,14 +17,13 @@ from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._stability import BACK, Stability
 from ainerd.steering._suggestion import Suggestion
-from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
+from ainerd.steering._survey import SURELY, Hidden, SampleMap, Survey, TravelTime
 from ainerd.steering._window import Box, Window
 from ainerd.words import number_of
 
 Floats = NDArray[np.float64]
 Positions = Collection[Mapping[str, float]]  # by actuator
 
-SURELY = 0.6  # of the smallest region: how far the smallest inclusion surely reaches, see `Hidden`
 RISK = 0.05  # chance of a missed region that is accepted
 # Prior of a flagged exposure: the odds that it is new, and the p-values of new ones are distributed as p to this power
 # minus one.
@@ -287,7 +286,8 @@ def _open(candidates: Sequence[Candidate], visited: Floats, rules: Search) -> li
     """Return the candidates, with their positions in lengths, that may be measured and were not visited."""
     window, some = rules.window, list[tuple[Floats, Candidate]]()
     for candidate in candidates:
-        place = window.position(np.array([candidate.position[name] for name in window.names]))
+        read = window.position(np.array([candidate.position[name] for name in window.names]))
+        place = window.position(np.array([*window.named(read).values()]))  # a knob with values has one of them
         away = np.linalg.norm(visited - place, axis=1).min(initial=np.inf)
         may_go = window.objection(place) is None and window.onward(place[None], visited)[0]
         if may_go and away > SURELY * rules.smallest:

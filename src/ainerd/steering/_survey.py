@@ -37,11 +37,11 @@ class Hidden:
     """
 
     window: Window
-    smallest: float  # radius of a region that must not be missed; inclusions have at least 0.6 of it
+    smallest: float  # radius of a region that must not be missed; inclusions have at least `SURELY` of it
 
     def radius_below(self, distance: NDArray[Any]) -> NDArray[np.float32]:
         """Return F, the chance that the radius of an inclusion is smaller."""
-        low = 0.6 * self.smallest
+        low = SURELY * self.smallest
         return _log_uniform(distance, low, max(WIDEST * self.window.width, 3 * low))
 
     @cached_property
@@ -86,6 +86,7 @@ def _log_uniform(x: NDArray[Any], low: float, high: float) -> NDArray[np.float32
 
 
 DIRECTIONS = 24
+SURELY = 0.6  # of the smallest region: how far the smallest inclusion surely reaches, see `Hidden`
 LAYERED = 0.65  # belief in layers while all regimes found lie in layers
 PER_EXCEPTION = 2.0  # subtracted from the logarithm of that belief for each exception
 NEW = 0.5  # chance that an unseen layer has a regime not seen elsewhere

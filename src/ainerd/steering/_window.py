@@ -40,7 +40,7 @@ class Window:
             if not (np.isfinite([low, high]).all() and low < high):
                 raise ValueError(f"bounds of {name!r} have no width: ({low}, {high})")
         self.names, self.knobs, self._unit = tuple(bounds), knobs or {}, unit
-        self.units = {name: self.knobs[name].unit if name in self.knobs else unit for name in self.names}
+        self.units = {name: (self.knobs[name].unit if name in self.knobs else "") or unit for name in self.names}
         self.has_lengths = any(knob.length is not None for knob in self.knobs.values())
         self._limits = np.array(list(bounds.values()), dtype=float)  # (d, 2), in the units of the knobs
         self._values = [np.array(self._values_of(name, *limits)) for name, limits in bounds.items()]
@@ -137,6 +137,10 @@ class Window:
             if values.size and not np.isclose(values, x).any():
                 return f"{name} = {x:g} is not one of its values, {', '.join(f'{each:g}' for each in values)}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
+
+    def objection_to(self, position: Mapping[str, float]) -> str | None:
+        """Return the reason why a position by name, in the units of the knobs, may not be measured, or None."""
+        return self.objection(self.position(np.array([position[name] for name in self.names])))
 
     def text(self, position: NDArray[np.float64]) -> str:
         """Return a position (d,) in words."""
