@@ -168,9 +168,9 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
 
 
 def test_the_jobs_of_slurm_are_workers(tmp_path):
-    """`sbatch` is a script here, which starts the job at once."""
+    """`sbatch` is a script here, which reads the job before it returns (Dask deletes the file then) and starts it."""
     for name, does in {
-        "sbatch": 'bash "$1" > /dev/null 2>&1 &\necho "Submitted batch job 1"',
+        "sbatch": 'job=$(<"$1")\nbash -c "$job" > /dev/null 2>&1 &\necho "Submitted batch job 1"',
         "scancel": "true",
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{does}\n")
