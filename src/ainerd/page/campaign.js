@@ -47,7 +47,12 @@ function Screen({ root, state, asking, more, onAsked, onRows }) {
     setChosen(keys.size ? keys : null);
     showSimilar(false);
   };
-  const mark = (key) => setMarked((old) => new Set(old.has(key) ? [...old].filter((each) => each !== key) : [...old, key]));
+  const mark = (key) =>
+    setMarked((old) => {
+      const marked = new Set(key === null ? [] : old);
+      if (key !== null && !marked.delete(key)) marked.add(key);
+      return marked;
+    });
   const startMode = (kind) => {
     setAt(null);
     setMode(kind);

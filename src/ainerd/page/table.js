@@ -23,7 +23,7 @@ function Results({ scene, root, keys, ordered, selected, only, more, onRows, onP
   return h(
     "section",
     { className: "panel results", "aria-label": "results", "data-ainerd": "table" },
-    h(Filters, { wanted, change, scene, ...lasso }),
+    h(Filters, { wanted, change, scene, marked, onMark, ...lasso }),
     h(ResultTable, shown),
   );
 }
@@ -48,7 +48,7 @@ function tableRows(scene, wanted, keys, ordered) {
   return [...(wanted.down ? full.reverse() : full), ...empty];
 }
 
-function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) {
+function Filters({ wanted, change, scene, marked, onMark, chosen, onClear, onAlike, onNameOf }) {
   const id = useId();
   const words = { type: "search", placeholder: "filter: sample, note, reason…", value: wanted.filter };
   const select = (name, all, some) => {
@@ -75,6 +75,20 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
         chosen.regime && button(`name regime ${chosen.regime.id}`, () => onNameOf(chosen.regime)),
         button("show all", onClear, { className: "quiet" }),
       ),
+    marked.size > 0 && h(Marked, { n: marked.size, onMark }),
+  );
+}
+
+/** How many rows are ticked, and the way to their comparison, which the page draws above the table. */
+function Marked({ n, onMark }) {
+  const show = () => document.querySelector(".looked").scrollIntoView({ block: "nearest" });
+  const what = n === 1 ? "1 row ticked: tick another one to compare them" : `${n} rows ticked`;
+  return h(
+    "span",
+    { className: "chosen", role: "status", "data-ainerd": "marked" },
+    n > MOST_COMPARED ? `${what}: at most ${MOST_COMPARED} are compared` : what,
+    n > 1 && n <= MOST_COMPARED && button("show the comparison", show),
+    button("untick all", () => onMark(null), { className: "quiet" }),
   );
 }
 
