@@ -112,7 +112,8 @@ def result_table(results: pd.DataFrame, atlas: AtlasRecord | None, notes: Notes 
 
     `results` are metadata by key; `atlas` is the newest one.
     """
-    nested = [name for name in results if any(isinstance(x, dict | list) for x in results[name])]
+    of_objects = results.select_dtypes(object)
+    nested = [name for name in of_objects if any(isinstance(x, dict | list) for x in of_objects[name])]
     table = results.drop(columns=nested).assign(regime_then=results["regime"])
     if atlas is not None:
         now = pd.Series(atlas.labels, dtype=float).reindex(table.index)
