@@ -253,6 +253,11 @@ def test_the_next_temperature_halves_the_gap_with_the_transition():
     assert asked == {"temperature": 92.5, "reason": "trajectories bend most between 80 and 105 K"}
 
 
+def test_without_a_ramp_temperatures_are_even_and_then_halve_the_widest_gap():
+    asked = XTEC().optimizer({"temperature": (30.0, 180.0)}).suggest(6)
+    assert [point["temperature"] for point in asked] == [30, 80, 130, 180, 55, 105]
+
+
 def test_ramps_of_one_crystal_are_one_regime_whatever_their_steps_range_and_counts():
     """Two ramps of a crystal with transitions at 82 and 131 K, and one of another crystal."""
     one = analyse(XTEC(), ramp(2, np.linspace(30, 180, 24), 96))
