@@ -11,6 +11,7 @@ from ainerd_xpcs.numerics import LOG_TAU_KNOWN, g2_by_age
 
 Floats = NDArray[np.float64]
 FEWEST_BINS, FEWEST_STRIPS, FEWEST_LAGS = 8, 5, 3
+STRIPS = 4  # an octave of the number: in wider ones tau ~ number^.6 gives an exponent of .55
 SURE_P = 0.01
 CONTRAST_KNOWN = 3.0  # errors by which the contrast differs from zero
 RESOLVED = 2.0  # first lags within tau below which the shape of the decay is not resolved
@@ -59,10 +60,10 @@ class Training:
 def fit_training(c2: ArrayLike, *, cycles_a_row: float = 1.0, cycles_before: float = 0.0) -> Training:
     """Fit tau ~ number^mu to a map of cycles with cycles, and tau of the first cycles and of later ones.
 
-    The echoes are cut at octaves, or narrower, of the number of the cycle. Pairs further apart than this number are
-    left out, because tau changes in between. Errors come from the scatter of the bins. They are widened for few bins:
-    the weights of the fit come from the same scatter, so that they are too small by the root of m / (m - 4) for m
-    degrees of freedom.
+    The echoes are cut at quarters of octaves, or narrower, of the number of the cycle. Pairs further apart than this
+    number are left out, because tau changes in between. Errors come from the scatter of the bins. They are widened for
+    few bins: the weights of the fit come from the same scatter, so that they are too small by the root of m / (m - 4)
+    for m degrees of freedom.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def fit_training(c2: ArrayLike, *, cycles_a_row: float = 1.0, cycles_before: flo
     first = (cycles_before + 0.5) / cycles_a_row  # rows from number 0 to the map's begin
     n = maps.shape[-1]
     begin, end = max(first, 1.0), first + n
-    strips = max(FEWEST_STRIPS, int(np.ceil(np.log2(end / begin))))
+    strips = max(FEWEST_STRIPS, int(np.ceil(STRIPS * np.log2(end / begin))))
     rows, value = g2_by_age(maps, np.geomspace(begin, end, strips + 1) - first)
     lags, number = np.arange(1, n) * cycles_a_row, (rows + first) * cycles_a_row
     use = np.isfinite(value).all(0) & (lags <= number[:, None])

@@ -175,6 +175,13 @@ def test_training_is_measured(mu):
     assert later > 1.5 * first
 
 
+def test_errors_of_the_exponent_are_those_of_its_scatter():
+    laws = [fit_training(maps_of_training(0.6, n=64, noise=0.03, seed=seed)) for seed in range(24)]
+    exponent, error = np.array([(each.exponent, each.exponent_err) for each in laws]).T
+    assert exponent.mean() == pytest.approx(0.6, abs=0.02)
+    assert 0.8 < np.median(error) / exponent.std() < 1.5
+
+
 def test_without_training_there_is_no_exponent():
     laws = [fit_training(maps_of_training(0.0, seed=seed)) for seed in range(8)]
     assert sum(np.isfinite(each.exponent) for each in laws) <= 1
