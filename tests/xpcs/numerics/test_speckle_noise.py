@@ -45,6 +45,14 @@ def test_the_means_by_which_g2_is_divided_lower_its_noise():
     np.testing.assert_allclose(theory[1], measured, rtol=0.1)
 
 
+def test_a_pair_of_lags_has_the_same_noise_whatever_other_lags_there_are():
+    x = np.array([1.0, np.log(10.0), 1.0, 0.0, 0.0, 1.0, 1.5, 1.0])
+    irregular = np.unique(np.append(LAG, np.random.default_rng(3).uniform(1, 150, 210)))  # 23,000 steps between lags
+    few, many = (speckle_covariance(lag, x, 1.0, 200) for lag in (LAG, irregular))
+    at = np.searchsorted(irregular, LAG)
+    np.testing.assert_allclose(many[np.ix_(at, at)], few, rtol=1e-9)
+
+
 def test_lags_of_multi_tau_are_means_of_their_spacing():
     assert averaged(np.array([1.0, 2, 3, 4, 6, 8, 12, 16])).tolist() == [1, 1, 1, 1, 2, 2, 4, 4]
     # multi_tau_lags(3, 8) of scikit-beam, whose levels begin with a lag that ends the level before by its spacing
