@@ -35,6 +35,12 @@ def test_a_wrong_name_is_refused_with_the_right_ones(name, message):
     assert message in str(refusal.value)
 
 
+def test_runs_of_files_alone_are_written_to_tiled():
+    names = {name.split(":")[0] for name in ("folder:/a", "results:/a", "zmq://h:1", "kafka://h:1/t", "tiled")
+             if open_source(name).writes_runs}  # fmt: skip
+    assert names == {"folder", "results"}
+
+
 @pytest.mark.parametrize("name", ["kafka", "odd:name"])
 def test_a_file_may_have_the_name_of_a_source(tmp_path, own_folder, name):
     (tmp_path / name).write_text("")
