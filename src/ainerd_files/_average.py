@@ -95,7 +95,9 @@ class Average:
             raise ValueError(f"{dose_name} must be a number for each of the {len(curves)} repeats, got {doses}")
         g2, error = (np.stack([getattr(each, name) for each in curves]) for name in ("g2", "error"))
         counts = np.stack([each.mean_counts for each in curves])
-        repeats = average_repeats(curves[0].tau_s, g2, error, weight=_pairs(curves, counts))
+        repeats = average_repeats(
+            curves[0].tau_s, g2, error, weight=_pairs(curves, counts), numbers=[*curves[0].numbers], unit="s"
+        )
         kept = [each for each, is_kept in zip(curves, repeats.kept, strict=True) if is_kept]
         lengths = [each.n_frames for each in kept if each.n_frames is not None]
         mean = replace(

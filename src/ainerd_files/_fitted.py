@@ -85,11 +85,11 @@ class FittedCurves:
             "q (1/nm)": [f"{q:.4g}" if q == q else "–" for q in curves.q],
             "φ (°)": [f"{phi:.4g}" if phi == phi else "" for phi in curves.phi],
             "half (s)": ["" if "tau_s" in row else half_cell(row).removeprefix("half at ") for row in rows],
-            "contrast": [value_cell(row, "contrast") if _is_alone(row) else "" for row in rows],
+            "contrast": [value_cell(row, "contrast") if _is_own(row, "contrast") else "" for row in rows],
             "share": [value_cell(row, "fast_share") for row in rows],
             "τ (s)": [_tau(row) for row in rows],
             "τ₂ (s)": [_slow(row) for row in rows],
-            "exponent": [value_cell(row, "kww_exponent") if _is_alone(row) else "" for row in rows],
+            "exponent": [value_cell(row, "kww_exponent") if _is_own(row, "exponent") else "" for row in rows],
         }
         shown = {name: cells for name, cells in columns.items() if any(cells)}
         table = Table(*shown, title=escape(title), box=SIMPLE_HEAD)
@@ -137,8 +137,8 @@ class FittedCurves:
                 k = known[np.nanargmin(error[known])] if np.isfinite(error[known]).any() else known[0]
                 label = name.replace("exponent2", "that of the slow mode")
                 numbers.append(f"{label} {value_cell({'x': value[k], 'x_err': error[k]}, 'x')}")
-        shared = ", ".join(numbers) or ", ".join(names)
-        return f"{number_of(rows.size, 'bin')} fitted together, {self.fit.model[rows[0]]}: {shared}"
+        shared = f": {', '.join(numbers)}" if numbers else ""
+        return f"{number_of(rows.size, 'bin')} with the same {' and '.join(names)}, {self.fit.model[rows[0]]}{shared}"
 
     def chosen(self) -> Sequence[int]:
         """Return the rows of bins for a picture: at most four of those that come first in the table, by number."""
@@ -215,9 +215,9 @@ def _slow(row: dict[str, Any]) -> str:
     return value_cell(row, "tau2_s") or (f"> {rounded(row['tau2_s_above'], 2)}" if "tau2_s_above" in row else "")
 
 
-def _is_alone(row: dict[str, Any]) -> bool:
-    """Return whether a bin has numbers of a model that it does not share with others."""
-    return "shared" not in row and row.get("speckle") != "no"
+def _is_own(row: dict[str, Any], name: str) -> bool:
+    """Return whether a bin has speckle, and does not share this parameter with others."""
+    return name not in row.get("shared", "").split(", ") and row.get("speckle") != "no"
 
 
 def _model(row: dict[str, Any]) -> str:

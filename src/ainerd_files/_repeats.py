@@ -1,5 +1,6 @@
 """Average repeats of a measurement of g2: weights, rejection by median and MAD, errors, and trends over dose."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -56,7 +57,13 @@ class Repeats:
 
 
 def average_repeats(
-    lag: ArrayLike, g2: ArrayLike, error: ArrayLike | None = None, *, weight: ArrayLike | None = None
+    lag: ArrayLike,
+    g2: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    weight: ArrayLike | None = None,
+    numbers: Sequence[int] | None = None,
+    unit: str = "",
 ) -> Repeats:
     """Average repeats of g2, without those that lie far from the median.
 
@@ -76,6 +83,10 @@ def average_repeats(
     weight : array_like, shape (m, k, n), optional
         Pairs of photons behind each value, or numbers proportional to them; equal by default. The mean with these
         weights is the g2 of all pairs together.
+    numbers : sequence of int, optional
+        Numbers of the bins, for the reasons; by default from 1.
+    unit : str, optional
+        Unit of the lags, for the reasons.
 
     Raises
     ------
@@ -99,7 +110,8 @@ def average_repeats(
         raise ValueError(f"errors {errors.shape} and weights {weights.shape} do not fit g2 of shape {values.shape}")
     weights = np.where(np.isfinite(values) & (weights > 0), weights, 0.0)
     errors = np.where(errors > 0, errors, np.nan)
-    reasons = _reasons(lags, values, errors, weights)
+    names = [f" of bin {number}" for number in (numbers or range(1, values.shape[1] + 1))]
+    reasons = _reasons(lags, values, errors, weights, names, f" {unit}".rstrip())
     kept = np.array([not reason for reason in reasons])
     return _mean(values[kept], errors[kept], weights[kept], kept, reasons)
 
@@ -141,8 +153,8 @@ def _smoothed(row: Floats) -> Floats:
     return np.asarray(total / np.where(number > 0.5, number, np.nan))
 
 
-def _reasons(lag: Floats, v: Floats, e: Floats, w: Floats) -> tuple[str, ...]:
-    """Return why each repeat is left out."""
+def _reasons(lag: Floats, v: Floats, e: Floats, w: Floats, names: Sequence[str], unit: str) -> tuple[str, ...]:
+    """Return why each repeat is left out; `names` are those of the bins."""
     m = len(v)
     share = np.isfinite(v).sum((1, 2)) / max(int(np.isfinite(v).any(0).sum()), 1)
     reasons = np.array(["" if some >= 0.5 else "it has no g2 at most lags" for some in share], dtype=object)
@@ -157,20 +169,20 @@ def _reasons(lag: Floats, v: Floats, e: Floats, w: Floats) -> tuple[str, ...]:
     bands = np.array_split(np.arange(len(lag)), min(BANDS, len(lag)))
     n_feature, most = len(bands) * (v.shape[1] + 1), np.zeros(len(good))
     for band in bands:
-        for scores, dof, name in _scores(off[..., band], precision[:, band]):
+        for scores, dof, name in _scores(off[..., band], precision[:, band], names):
             limit = max(LIMIT, float(t.isf(BY_CHANCE / 2 / n_feature, dof)))
             over = np.abs(scores) / limit
             for i in np.flatnonzero(over > np.maximum(most, 1)):
                 side, ends = "above" if scores[i] > 0 else "below", lag[band[[0, -1]]]
                 reasons[good[i]] = (
-                    f"g2{name} at lags of {ends[0]:.3g} to {ends[1]:.3g} is {abs(scores[i]):.1f} times the scatter "
-                    f"{side} the median of {m} repeats; the limit is {limit:.1f}"
+                    f"g2{name} at lags of {ends[0]:.3g} to {ends[1]:.3g}{unit} is {abs(scores[i]):.1f} times the "
+                    f"scatter {side} the median of {m} repeats; the limit is {limit:.1f}"
                 )
             most = np.fmax(most, over)
     return tuple(map(str, reasons))
 
 
-def _scores(off: Floats, precision: Floats) -> list[tuple[Floats, float, str]]:
+def _scores(off: Floats, precision: Floats, names: Sequence[str]) -> list[tuple[Floats, float, str]]:
     """Return, over all bins and in each, how far repeats are from the median in a band of lags.
 
     `off` (m, k, lags) are distances from the median at each lag, with weights `precision` (k, lags). Returned are
@@ -186,7 +198,7 @@ def _scores(off: Floats, precision: Floats) -> list[tuple[Floats, float, str]]:
         of_bins, of_all = (known * off).sum(2) / known.sum(2), (known * off).sum((1, 2)) / known.sum((1, 2))
         together = _scatter((of_bins * root).ravel()[:, None], m)[0]
         bins = np.flatnonzero(np.isfinite(of_bins).any(0) & (root > 0))
-        out = [(of_all, dof, ""), *((of_bins[:, k], dof * len(bins), f" of bin {k + 1}") for k in bins)]
+        out = [(of_all, dof, ""), *((of_bins[:, k], dof * len(bins), names[k]) for k in bins)]
         least = [together / np.sqrt(precision.sum()), *(together / root[bins])]
         scores = []
         for (x, freedom, name), floor in zip(out, least, strict=True):

@@ -175,7 +175,9 @@ def folder_documents(folder: Folder, intake: Intake) -> Iterator[list[Document]]
     """
     is_done = intake.analysed()
     while not intake.stop.is_set():
+        began = time.monotonic()
         acquisitions = folder.look()
+        pause_s = max(LOOK_S, 10 * (time.monotonic() - began))  # a folder of many takes long
         for first in range(0, len(acquisitions), BATCH):
             some = acquisitions[first : first + BATCH]
             known = _known(some, intake, is_done)
@@ -195,7 +197,7 @@ def folder_documents(folder: Folder, intake: Intake) -> Iterator[list[Document]]
                 yield documents
         if intake.once and not folder.is_growing:
             return
-        intake.stop.wait(LOOK_S)
+        intake.stop.wait(pause_s)
 
 
 def _known(some: list[AcquisitionFiles], intake: Intake, is_done: Callable[[Container], bool]) -> set[str]:

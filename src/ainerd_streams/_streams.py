@@ -75,10 +75,10 @@ class Kafka:
     def documents(self, intake: Intake) -> Iterator[Document]:
         """Yield the documents, msgpack of (name, document), from where the last session stopped.
 
-        Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. A message
-        counts as read when the next one is requested. So a message whose handling was interrupted arrives again. The
-        host may be several, separated by commas. Raises ValueError if the client library is missing, no server answers,
-        or the topic does not exist.
+        Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. Messages count
+        as read when no run is in progress. So a run that was interrupted arrives again, from its start. The host may be
+        several, separated by commas. Raises ValueError if the client library is missing, no server answers, or the
+        topic does not exist.
         """
         servers, topic = self._servers, self._topic
         try:
@@ -95,6 +95,7 @@ class Kafka:
                 raise ValueError(f"Kafka at {servers} has no topic {topic!r}")
             # assign instead of subscribe: one agent reads all partitions and does not share them with other consumers
             consumer.assign([TopicPartition(topic, number, OFFSET_STORED) for number in partitions])
+            run = None  # in progress, the newest one
             while not intake.stop.is_set():
                 message = consumer.poll(POLL_S)
                 if message is None:
@@ -105,9 +106,14 @@ class Kafka:
                 try:
                     name, doc = unpack(message.value() or b"")
                     yield checked(name, doc)
+                    if name == "start":
+                        run = doc["uid"]
+                    elif name == "stop" and doc["run_start"] == run:
+                        run = None
                 except (TypeError, ValueError) as error:
                     logger.warning("a message is left out of Kafka topic %s, it is no document: %s", topic, error)
-                consumer.commit(message=message, asynchronous=True)
+                if run is None:
+                    consumer.commit(message=message, asynchronous=True)
 
 
 class WireError(ValueError):

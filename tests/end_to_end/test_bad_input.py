@@ -5,6 +5,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+from ophyd import Component, PVPositioner, Signal
 
 from agents.rheo_xpcs import build_agent
 from ainerd.agent import open_tiled
@@ -78,11 +79,11 @@ def test_a_wrong_url_or_key_is_one_line(session):
         assert "\n" not in str(error.value) and "127.0.0.1" in str(error.value) and "wrong" not in str(error.value)
 
 
-def build(session, change, rheometer=None):
+def build(session, change, rheometer=None, y=None):
     """Build an agent after a change of the settings."""
     settings = session.settings.model_copy(deep=True)
     change(settings)
-    actuators = [session.stage.x, session.stage.y]
+    actuators = [session.stage.x, y or session.stage.y]
     named = {"detector": session.detector, "actuators": actuators, "rheometer": rheometer}
     return build_agent(session.client, settings=settings, **named)
 
@@ -100,6 +101,14 @@ def build(session, change, rheometer=None):
 def test_names_that_do_not_match_are_named(session, change, message):
     with pytest.raises(ValueError, match=message):
         build(session, change, None if "preshear" in message else session.rheometer)
+
+
+def test_an_actuator_whose_readback_has_another_name_is_refused(session):
+    class Oven(PVPositioner):
+        setpoint, readback, done = (Component(Signal, value=1) for _ in range(3))
+
+    with pytest.raises(ValueError, match="sample_y has no reading 'sample_y'.*give its readback the name"):
+        build(session, lambda settings: None, y=Oven("", name="sample_y"))
 
 
 @pytest.mark.fault("The session ends and another one starts", "Results, regimes and failed positions are restored")

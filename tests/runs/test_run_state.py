@@ -1,5 +1,7 @@
 """A run's frames reach its technique, unit by unit: without RunEngine and Tiled."""
 
+import weakref
+
 import h5py
 import httpx
 import numpy as np
@@ -9,6 +11,7 @@ from run_parts import Growing, Sink, Sums, Toy, fed, flown, movie, scan, written
 from ainerd.config import Detector
 from ainerd.documents import Run
 from ainerd.results import Result
+from ainerd.runs import RunInProgress
 from ainerd.technique import Series
 from tests.documents.flights import NUMBER, Flight, image
 
@@ -53,6 +56,20 @@ def test_an_event_that_fails_is_alone():
     _, sink = fed(Toy(unit="event"), scan(movie(1, 666, 3), num_points=3))
     assert [analysis is None for _, analysis, _ in sink.ended] == [False, True, False]
     assert sink.ended[1][0].problem == "the number of the beast"
+
+
+@pytest.mark.parametrize("why", ["refused at its begin", "refused at a frame", "known"])
+def test_frames_that_are_not_analysed_are_not_kept(why):
+    known = Result(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)
+    frames = movie(666 if "frame" in why else 1, 2, 3, 4)[..., : 2 if "begin" in why else 3]
+    run = RunInProgress(Sink(Toy(), there={None: known} if why == "known" else {}))
+    documents, kept = scan(frames, num_points=4), []
+    while len(documents) > 1:
+        name, doc = documents.pop(0)
+        run(name, doc)
+        kept += [weakref.ref(doc["data"]["det"])] if name == "event" else []
+        del doc
+    assert len(kept) == 4 and not any(each() is not None for each in kept)
 
 
 def fed_flown(technique, documents, folder, **keys):

@@ -8,6 +8,7 @@ import pytest
 from databroker_server import databroker_server
 
 from ainerd.documents import Run, documents_of
+from ainerd.runs import start_documents
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
 from tests.documents.test_resources import KEYS, N, series
@@ -57,6 +58,11 @@ def test_each_event_has_its_frames_from_databroker(catalogue, spec):
     run, frames = analysed(documents, folder)
     assert run.n_events == len(expected) and np.array_equal(frames.reshape(expected.shape), expected)
     assert [run.reading("x", event + 1) for event in range(run.n_events)] == [10.0 + i for i in range(run.n_events)]
+
+
+def test_the_newest_runs_of_databroker_come_first(catalogue, tmp_path):
+    newest = start_documents(catalogue[0]["raw"], tmp_path, newest=2)
+    assert len(newest) == 2 and newest[0]["time"] > newest[1]["time"]
 
 
 def test_new_runs_of_databroker_are_followed_while_they_grow(catalogue):

@@ -16,6 +16,7 @@ import ainerd_streams  # noqa: F401 (before bluesky_kafka, which lets msgpack re
 from ainerd.documents import RunReader
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
+from ainerd.sources._catalogue import tiled_documents
 from tests.containers import new_container
 from tests.tiled_servers import free_port
 from tests.waiting import until
@@ -124,7 +125,10 @@ def test_documents_from_kafka_continue_where_the_group_stopped(run):
 
     head = first(3)
     assert names(head) == names(run[:3])
-    assert names(first(len(run) - 3)) == names(run[3:])
+    assert names(first(len(run))) == names(run)  # a run that was interrupted comes again
+    publisher("start", {**run[0][1], "uid": "another"})
+    publisher.flush()
+    assert first(1)[0][1]["uid"] == "another"
 
 
 def test_documents_from_the_files_of_tiledwriter(run, tmp_path, caplog):
@@ -164,6 +168,28 @@ def test_a_run_abandoned_by_its_engine_is_ended(raw, run):
     assert names(got[0]) == ["start", "descriptor"] and names(got[1]) == [] and names(got[2])[-1] == "stop"
     stop = got[2][-1][1]
     assert stop["exit_status"] == "fail" and "no stop document" in stop["reason"] and reader.is_over
+
+
+def test_a_run_that_waits_for_beam_goes_on_until_a_later_one_has_ended(raw, run):
+    RE, writer = RunEngine({}), TiledWriter(raw, batch_size=1)
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    (before,), later = RE(count([det], 1)), []
+    for name, doc in run[:-1]:
+        writer(name, doc | {"time": time.time()})
+
+    class Looks:
+        n = 0
+
+        def is_set(self):
+            return self.n == 6
+
+        def wait(self, pause_s):
+            self.n += 1
+            if self.n == 3:
+                later.extend(RE(count([det], 1)))
+
+    stops = [doc["run_start"] for name, doc in tiled_documents(raw, Looks(), patience_s=0.0) if name == "stop"]
+    assert stops == [before, *later, run[0][1]["uid"]]
 
 
 @pytest.mark.fault(

@@ -174,7 +174,7 @@ class AnalysisThread:
         With `killed` also those without an end that this session has not seen.
         """
         with waiting("looking for runs that have no result"):
-            runs = islice(self._raw.sort(("start.time", -1)).values(), newest)
+            runs = islice(RunReader.runs_by_time(self._raw, newest_first=True).values(), newest)
             unseen = (lambda uid: not self.worker.knows(uid)) if killed else None
             return missing(self.writer, self._store, runs, killed=unseen)[::-1]
 

@@ -301,7 +301,7 @@ class Prompt:
             scan = str(table.index[-1])
         if isinstance(scan, Integral) or (isinstance(scan, str) and scan.isdecimal() and len(scan) < 8):
             scan = int(scan)  # the whole run, with a result or without
-            uids = self._raw.search(Key("start.scan_id") == scan).sort(("start.time", -1)).keys().head(2)
+            uids = self._raw.search(Key("start.scan_id") == scan).keys().head(2)
             if not uids:
                 raise KeyError(f"there is no scan {scan} in Tiled at {self._uri}")
             if len(uids) > 1:

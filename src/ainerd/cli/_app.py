@@ -19,6 +19,8 @@ from ainerd.cli._status import log, status
 
 COMMANDS = (watch, serve, status, log, replay, export, report, init, check, demo)
 
+EXTRAS = {"torch": "train", "ophyd": "demo", "bluesky_queueserver_api": "queueserver"}  # by package; others: agent
+
 
 def main() -> None:
     """Run the command line. Bad input prints one line to stderr and exits with code 2."""
@@ -34,7 +36,7 @@ def main() -> None:
             message = f"{error.filename}: {error.strerror}"
         _refuse(message)
     except ModuleNotFoundError as error:
-        extra = "train" if error.name == "torch" else "agent"
+        extra = EXTRAS.get((error.name or "").partition(".")[0], "agent")
         _refuse(f"this command needs more packages than are installed: pip install 'ainerd[{extra}]' ({error})")
 
 

@@ -36,7 +36,7 @@ def init(
 
     if startup is not None:
         check_new(startup / layout.file, force)
-    if startup is None or not out.exists() or given or force:
+    if startup is None or not out.exists() or given:
         check_new(out, force)
         image, configured = IMAGE.get(layout, ("detector_image", "detector_cam_"))
         names = {"file": out.name, "technique": technique, "image": image, "configured": configured}
@@ -96,6 +96,9 @@ def _set(sections: Sections, key: str, text: str) -> None:
         for inner, each in value.items():
             _set(sections, f"{key}.{inner}", json.dumps(each, ensure_ascii=False))
         return
+    parent, _, table = section.rpartition(".")
+    if any(re.match(rf"{re.escape(table)} = ", line) for line in sections.get(parent, [])):
+        raise ValueError(f"--set {key}: {table} is a table in one line, give all of it: --set {section}='{{…}}'")
     lines = sections.setdefault(section, [f"[{section}]"])
     at = next((i for i, line in enumerate(lines) if re.match(rf"(?:# )?{re.escape(name)} = ", line)), len(lines))
     was, _, comment = lines[at].partition("  # ") if at < len(lines) else ("", "", "")

@@ -11,7 +11,7 @@ import typer
 from platformdirs import user_cache_path
 
 import ainerd
-from ainerd.cli._shared import Config, Json, Tiled, check_folder, opened, results_at, stopping
+from ainerd.cli._shared import Config, Json, Tiled, check_folder, opened, results_at, settings_at, stopping
 from ainerd.words import plain_address, runnable
 
 if TYPE_CHECKING:
@@ -116,12 +116,11 @@ def observing(config: Path, tiled: str | None, what: str) -> "Iterator[tuple[Obs
     import logging
 
     from ainerd.agent import build_observer
-    from ainerd.config import Settings
 
     stop = stopping()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings.load(config)
-    with opened(tiled, config) as client:
+    settings = settings_at(tiled, config)
+    with opened(None, None, storage=settings.storage) as client:
         observer = build_observer(settings, client)
         try:
             if not observer.steers:

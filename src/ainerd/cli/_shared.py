@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from tiled.client.container import Container
 
+    from ainerd.config import Settings, Storage
     from ainerd.results import ResultStore
 
 KEY = "AINERD_STORAGE__API_KEY"
@@ -52,9 +53,29 @@ def place_of(tiled: str | None, config: Path | None) -> str | Path:
     return storage.directory
 
 
+def settings_at(tiled: str | None, config: Path) -> "Settings":
+    """Load settings for a command that writes results; with `tiled` they are written there, files included.
+
+    `tiled` is the address of a server, or the folder of an embedded one. The folder `storage.results` is for the server
+    of the settings alone.
+    """
+    from ainerd.config import Settings
+
+    settings = Settings.load(config)
+    storage = settings.storage
+    if tiled and Path(tiled).is_dir():
+        check_folder(Path(tiled))
+        storage.uri, storage.directory = "", Path(tiled)
+    elif tiled and tiled != storage.uri:
+        storage.uri, storage.results = tiled, None
+    return settings
+
+
 @contextmanager
-def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
+def opened(tiled: str | None, config: Path | None, *, storage: "Storage | None" = None) -> Iterator["Container"]:
     """Open the root of a Tiled server: at an address, in the folder of an embedded server, or from the settings.
+
+    `storage`, of `settings_at`, counts in place of both.
 
     Raises ValueError if neither `tiled` nor `config` is given, or if the server does not answer or refuses a request.
 
@@ -71,15 +92,16 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     """
     from ainerd.config import Settings
 
-    of_settings = None if tiled or config is None else Settings.load(config).storage
-    if of_settings is None and isinstance(place := place_of(tiled, None), Path):
+    if storage is None and config is not None and not tiled:
+        storage = Settings.load(config).storage
+    if storage is None and isinstance(place := place_of(tiled, None), Path):
         check_folder(place)
     from ainerd.results import Away, Refused, translated
     from ainerd.server import EmbeddedServer, ServerError, connect, open_tiled
 
     try:
-        if of_settings is not None:
-            client, close = open_tiled(of_settings)
+        if storage is not None:
+            client, close = open_tiled(storage)
         elif isinstance(place, Path):
             server = EmbeddedServer.start(place)
             client, close = server.client(), server.close
@@ -142,13 +164,20 @@ def key_of(store: "ResultStore", given: str) -> str:
 
 
 def stopping() -> "threading.Event":
-    """Return an event that Ctrl-C or SIGTERM sets, instead of ending the process."""
+    """Return an event that Ctrl-C or SIGTERM sets, instead of ending the process; a second one ends it."""
     import signal
     import threading
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    signals = signal.SIGINT, signal.SIGTERM
+
+    def set_it(*_: object) -> None:
+        stop.set()
+        for number in signals:
+            signal.signal(number, signal.default_int_handler)
+
+    for number in signals:
+        signal.signal(number, set_it)
     return stop
 
 

@@ -35,7 +35,9 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
         settings = Settings.load(config)
         agent, unwritten = settings.name, settings.storage.unwritten
         state = {"agent": agent, "unwritten": len([*unwritten.glob("*.jsonl")])}
-    state |= _on_server(place_of(tiled, config), agent)
+    state |= _on_server(
+        place := place_of(tiled, config), agent, place if tiled or config is None else f"--config {config}"
+    )
     if json:
         import json as as_json
 
@@ -84,14 +86,17 @@ def log(
         console.print("the log is empty")
 
 
-def _on_server(place: str | Path, agent: str | None) -> dict[str, object]:
-    """Return the address of the server and a summary of its content, or the reason why the summary is missing."""
+def _on_server(place: str | Path, agent: str | None, served: str | Path) -> dict[str, object]:
+    """Return the address of the server and a summary of its content, or the reason why the summary is missing.
+
+    `served` is what `ainerd serve` needs to start it.
+    """
     from ainerd.server import ServerError, connect, running
 
     if isinstance(place, Path):
         server = running(place)
         if server is None:
-            hint = f"to start it: open a session, or {runnable('ainerd serve')} {place}"
+            hint = f"to start it: open a session, or {runnable('ainerd serve')} {served}"
             return {"tiled": None, "away": f"the embedded server of {place} is not running; {hint}"}
         uri, key = server
     else:

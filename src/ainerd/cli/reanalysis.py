@@ -15,7 +15,7 @@ from tiled.queries import Key
 
 from ainerd.agent import build_technique, catch_up, missing, writer_of
 from ainerd.cli._dask import completed
-from ainerd.cli._shared import bars, opened
+from ainerd.cli._shared import bars, opened, settings_at
 from ainerd.config import Settings
 from ainerd.documents import RunReader
 from ainerd.jobs import Jobs
@@ -87,8 +87,8 @@ def reanalyse(
     quiet : bool
         Whether to show no progress.
     """
-    settings, outcomes = Settings.load(config), list[Result]()
-    with opened(tiled, config) as client, closing(Analyst(settings, client)) as analyst:
+    settings, outcomes = settings_at(tiled, config), list[Result]()
+    with opened(None, None, storage=settings.storage) as client, closing(Analyst(settings, client)) as analyst:
         if dask and isinstance(analyst.technique.unit, Series):
             raise ValueError(f"a result of technique {settings.technique!r} is of several runs: leave --dask out")
         given = [_finished_run(analyst.raw, uid) for uid in uids]
@@ -126,9 +126,10 @@ def _on_worker(tiled: str | None, config: Path, expected: str, uid: str) -> list
 @lru_cache(maxsize=1)
 def _analyst(tiled: str | None, config: Path, settings: str) -> Analyst:
     """Return the analyst of a worker, which is used again as long as the settings are the same."""
-    ends = ExitStack()
+    ends, there = ExitStack(), settings_at(tiled, config)
     atexit.register(ends.close)
-    return ends.enter_context(closing(Analyst(Settings.load(config), ends.enter_context(opened(tiled, config)))))
+    client = ends.enter_context(opened(None, None, storage=there.storage))
+    return ends.enter_context(closing(Analyst(there, client)))
 
 
 def _finished_run(raw: Container, uid: str) -> Container:

@@ -46,6 +46,7 @@ class ScalarReadings:
         self._wanted, self._units = wanted, dict(wanted)  # units in the settings, and of the readings
         self._by_key: dict[str, list[Reading]] = defaultdict(list)
         self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
+        self._in_order = dict[str, list[Reading]]()  # those of a key that were asked for last
         self.times: dict[tuple[str, int], float] = {}
 
     def of(self, key: str, unit: str = "") -> list[Reading]:
@@ -53,10 +54,12 @@ class ScalarReadings:
 
         They are converted to `unit`, or else to the wanted one; UnitError, which names the key, if that is impossible.
         """
-        streams: dict[str, list[Reading]] = defaultdict(list)
-        for reading in sorted(self._by_key.get(key, []), key=lambda each: each.number):
-            streams[reading.stream].append(reading)
-        readings = [*heapq.merge(*streams.values(), key=lambda each: each.time)]
+        given, readings = self._by_key.get(key, []), self._in_order.get(key, [])
+        if len(given) != len(readings):
+            streams: dict[str, list[Reading]] = defaultdict(list)
+            for reading in sorted(given, key=lambda each: each.number):
+                streams[reading.stream].append(reading)
+            readings = self._in_order[key] = [*heapq.merge(*streams.values(), key=lambda each: each.time)]
         own, unit = self._units.get(key, ""), unit or self._wanted.get(key, "")
         if not (unit and own) or own == unit or same_unit(own, unit):
             return readings

@@ -116,7 +116,7 @@ class Run(RunDocuments):
     def event_time(self, event: int) -> float | None:
         """Return the time of an event (from 1), in seconds since the epoch; None if the event has no readings."""
         times = [self._readings.times[each] for each in self._numbers(event) if each in self._readings.times]
-        return max(times, default=None)
+        return max(times, default=0.0) or None
 
     def exposure_time(self, event: int) -> tuple[float | None, float | None]:
         """Return when the exposure of an event (from 1) began, in seconds since 1970, and how much earlier it may have.
@@ -185,7 +185,7 @@ class Run(RunDocuments):
         image, n = self._image_stream, self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
-        own = {key for key in self._readings.times if key[0] == image and key[1] in numbers}
+        own = {(image, number) for number in numbers} & self._readings.times.keys()
         n_primary = self._n_others["primary"]
         beside = event if n_primary == self.n_events else None
         if self.described.flies and not self._n_events and self._flown:
@@ -319,10 +319,10 @@ class Run(RunDocuments):
             return TiledFrames(self._raw, path, pixels, self.frame_shape, offset=offset, why=str(error))
         return FrameReader(file, dataset, pixels, self.frame_shape, roots=self._roots)
 
-    def skip(self, until: int) -> None:
+    def skip(self, until: float) -> None:
         """Skip the announced frames before frame `until` of the run."""
         while (part := self._next(until)) is not None:
-            self._advance(part, min(until - part.first, part.stop - part.start))
+            self._advance(part, int(min(until - part.first, part.stop - part.start)))
 
     def _last(self, until: int | None) -> float:
         """Return the number before which frames may be read."""

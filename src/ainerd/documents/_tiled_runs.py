@@ -164,11 +164,11 @@ class RunReader:
                 yield name, node
 
     @staticmethod
-    def runs_by_time(raw: "Container", since: float | None = None) -> "Container":
-        """Return the runs of a catalog that started after `since`, in seconds since 1970, oldest first."""
+    def runs_by_time(raw: "Container", since: float | None = None, *, newest_first: bool = False) -> "Container":
+        """Return the runs of a catalog that started after `since`, in seconds since 1970, by default oldest first."""
         # metadata of databroker's runs are searched without "start"
         key = "time" if RunReader.is_of_databroker(raw) else "start.time"
-        return (raw if since is None else raw.search(Key(key) > since)).sort((key, 1))
+        return (raw if since is None else raw.search(Key(key) > since)).sort((key, -1 if newest_first else 1))
 
     @staticmethod
     def is_of_databroker(node: "Container") -> bool:

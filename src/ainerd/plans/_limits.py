@@ -33,10 +33,20 @@ def check_limits(actuators: Sequence[Device], position: Mapping[str, object]) ->
 
 
 def check_units(actuators: Sequence[Device], units: Mapping[str, str]) -> None:
-    """Raise ValueError if an actuator describes another unit than the settings; one without a unit is believed."""
+    """Raise ValueError if an actuator has no reading of its own name, or describes another unit than the settings.
+
+    One without a unit is believed.
+    """
     for actuator in actuators:
-        described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
-        own, wanted = stated(described.get("units")), units.get(actuator.name)
+        if not hasattr(actuator, "describe"):
+            continue
+        described = answer_of(actuator.describe())
+        if actuator.name not in described:
+            raise ValueError(
+                f"{actuator.name} has no reading {actuator.name!r}, which is its position in the runs, but "
+                f"{', '.join(described) or 'none'}: give its readback the name of the actuator, as EpicsMotor does"
+            )
+        own, wanted = stated(described[actuator.name].get("units")), units.get(actuator.name)
         if own and wanted and not same_unit(own, wanted):
             raise ValueError(
                 f"{actuator.name} moves in {own[:20]!r}, but its unit in the settings is {wanted!r}: correct "

@@ -341,12 +341,15 @@ class ResultStore(ResultRecords):
         KeyError
             If there is no such result.
         ValueError
-            If it was taken by hand.
+            If it was taken by hand, or its suggestion is in another catalog.
         """
         record = self.record(run)
         if record.suggestion_id is None:
             raise ValueError(f"{run_text(record.metadata())} has no suggestion: it was taken by hand")
-        return why(record, self.suggestion(record.suggestion_id))
+        try:
+            return why(record, self.suggestion(record.suggestion_id))
+        except KeyError:
+            raise ValueError(f"the suggestion of {run_text(record.metadata())} is not in this catalog") from None
 
     def configuration(self, digest: str) -> LoadedResult | None:
         """Read the arrays and metadata that all results with this digest of their parameters share, or None."""

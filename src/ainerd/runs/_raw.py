@@ -11,7 +11,7 @@ from typing import Any
 
 from tiled.client.container import Container
 
-from ainerd.documents import MIMETYPES, Document
+from ainerd.documents import MIMETYPES, Document, RunReader
 from ainerd.results import Away, translated
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def write_run(raw: Container, documents: Sequence[Document], backup: Path | None
 def start_documents(raw: Container, backup: Path, newest: int = 100) -> list[Mapping[str, object]]:
     """Return the start documents of the `newest` runs in Tiled, and of those in the backup of a `TiledWriter`."""
     with translated():
-        runs = raw.sort(("start.time", -1)).values().head(newest)
+        runs = RunReader.runs_by_time(raw, newest_first=True).values().head(newest)
     starts = [run.metadata.get("start") for run in runs]
     for path in backup.glob("*.jsonl"):
         with suppress(OSError, ValueError, KeyError, TypeError), path.open() as lines:

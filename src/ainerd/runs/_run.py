@@ -1,6 +1,7 @@
 """One run in progress: its documents become analyses and results, unit by unit."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,6 +70,7 @@ class RunInProgress:
         if self._failure is not None:
             with suppress(Exception):  # only the end of the run matters now
                 self.run(name, doc)
+                self.run.skip(math.inf)
         else:
             try:
                 with translated():
@@ -138,6 +140,7 @@ class RunInProgress:
             if self.run.described.flies and self.run.n_ready == self.run.n_passed:
                 return  # readings may follow the last frames: the unit ends with the next frames, or with the run
             self._end(unit)
+        self.run.skip(math.inf)
 
     def _begin(self) -> Unit | None:
         """Begin the next unit; return None if the run has no further unit yet.
@@ -175,8 +178,8 @@ class RunInProgress:
         """Push the unit's frames to its analysis, or skip them."""
         if unit.known is None and unit.problem is None and unit.analysis is not None and self.run.has_frames:
             self._writer.patience(partial(self._push, unit, unit.analysis, wait_s))  # frames may come from Tiled
-        if self._until is not None and (unit.known is not None or unit.problem is not None):
-            self.run.skip(self._until)
+        if unit.known is not None or unit.problem is not None:
+            self.run.skip(math.inf if self._until is None else self._until)
 
     def _push(self, unit: Unit, analysis: RunAnalysis, wait_s: float | None) -> None:
         """Push the frames that have not been read yet."""

@@ -210,9 +210,12 @@ class Worker:
                 raise ValueError(f"the start document of run {doc['uid']} came twice")
             self.current = self._open_runs[doc["uid"]] = self._new_run()
             return self.current
-        run = self._open_runs[doc[REFERS[name]]]
+        if (refers := doc[REFERS[name]]) not in self._open_runs:
+            self._open_runs[refers] = None  # one line in the log is enough
+            raise KeyError(refers)
+        run = self._open_runs[refers]
         if name in OWNERS:
-            self._open_runs.setdefault(doc["uid"], run)
+            self._open_runs[doc["uid"]] = self._open_runs.get(doc["uid"]) or run
         return run
 
     def _deliver(self, run: RunInProgress, name: str, doc: dict[str, object]) -> None:
@@ -262,6 +265,6 @@ def _log_error(name: str, doc: Mapping[str, object], error: BaseException) -> No
         logger.warning("left out: %s", invalid)
         return
     if isinstance(error, KeyError):
-        logger.warning("left out: a %s document that refers to %s, which has not arrived", name, error)
+        logger.warning("left out: a %s document that refers to %s, which has not arrived, and all like it", name, error)
     else:
         logger.error("error in a %s document", name, exc_info=error)

@@ -86,10 +86,10 @@ def tiled_documents(
     With `once` it ends when all runs have ended.
 
     A search finds the runs, and their documents are read from their nodes, so that no run is missed. Later looks ask
-    for new runs and for the runs that grow. A run that has not changed for `patience_s` while later runs ended was
-    abandoned by its RunEngine; it gets a stop document with that reason. A node that is not a run, or cannot be read,
-    is left out and logged once. If its start document was yielded, a stop document with the reason follows. Runs that
-    started before `since`, in seconds since 1970, or that `skip` accepts, are left out.
+    for new runs and for the runs that grow. A run that has not changed for `patience_s` although a later run has ended,
+    or any run with `once`, was abandoned by its RunEngine; it gets a stop document with that reason. A node that is not
+    a run, or cannot be read, is left out and logged once. If its start document was yielded, a stop document with the
+    reason follows. Runs that started before `since`, in seconds since 1970, or that `skip` accepts, are left out.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def tiled_documents(
     readers: dict[str, RunReader] = {}
     refused: Counter[str] = Counter()
     finder = _Finder(raw, since)
-    ended: set[str] = set()
+    ended, newest = set[str](), -math.inf  # runs that ended or were left out, and when the last of these began
     while not stop.is_set():
         pause = OPEN_S
         try:
@@ -127,9 +127,11 @@ def tiled_documents(
                     with translated():
                         if uid not in readers and skip(run):
                             ended.add(uid)
+                            newest = max(newest, _began(run))
                             continue
                         readers[uid] = reader
-                        yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
+                        is_overtaken = _began(run) < newest or (once and ended)
+                        yield from reader.follow(run, abandoned_s=patience_s if is_overtaken else math.inf)
                     del refused[uid]
                 except (*NO_RUN, TiledError) as error:  # other programs write to the catalog as well
                     if isinstance(error, Away) and (error.status is None or error.status in AWAY):
@@ -141,6 +143,7 @@ def tiled_documents(
                         yield from reader.failed(f"it cannot be read: {type(error).__name__}: {error}")
                 if reader.is_over:
                     ended.add(uid)
+                    newest = max(newest, _began(run))
                     readers.pop(uid, None)
                     del refused[uid]
                 if stop.is_set():

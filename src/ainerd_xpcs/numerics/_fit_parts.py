@@ -133,7 +133,7 @@ class _Shape:
 
     models: Sequence[str]
     held: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    limits_by: str = "stretched"
+    limits_by: str | None = None
 
     @classmethod
     def of(cls, ring: Relaxation, models: Sequence[str]) -> "_Shape":

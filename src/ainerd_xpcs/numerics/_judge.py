@@ -145,15 +145,21 @@ def whitened(judged: Sequence[Judged]) -> Curves:
 
 
 def judge(
-    judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds, limits_by: str = "stretched"
+    judged: Sequence[Judged], curves: Curves, chosen: Sequence[Chosen], bounds: Bounds, limits_by: str | None = None
 ) -> None:
-    """Write the reports of curves with their chosen models, and limits of tau by the model `limits_by`."""
+    """Write the reports of curves with their chosen models, and limits of tau by the model `limits_by`.
+
+    By default they allow one stretched exponential, and a part that does not decay where the chosen model has one.
+    """
     for each, of_curve in zip(judged, chosen, strict=True):
         each.judge(of_curve)
-    unsure = [i for i, each in enumerate(judged) if each.wants_limits]
-    if unsure:
+    by = [limits_by or ("stretched + baseline" if "+" in each.model else "stretched") for each in chosen]
+    for model in dict.fromkeys(by):
+        unsure = [i for i, each in enumerate(judged) if each.wants_limits and by[i] == model]
+        if not unsure:
+            continue
         at = float(np.median([judged[i].limit_at for i in unsure]))
-        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds, limits_by)
+        ends_of = limits_of_tau(curves[np.array(unsure)], at, bounds, model)
         for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
     for each in judged:

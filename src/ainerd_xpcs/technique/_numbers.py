@@ -281,7 +281,8 @@ def of_run(
     """
     middle = len(rings) // 2
     summary = {name: plain(values[middle]) for name, values in together.items()}
-    differ = (summary.get("bins_alike_p") or 1.0) < DIFFER_P
+    alike = summary.get("bins_alike_p")
+    differ = alike is not None and alike < DIFFER_P
     tau, error = (bins[name][rings[middle].bins] if differ else np.empty(0) for name in ("tau_s", "tau_s_err"))
     if np.isfinite(tau).sum() > 1:
         summary |= dict.fromkeys((name for name in summary if name.startswith("tau_")), None)

@@ -180,8 +180,8 @@ def _models(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"the model {values['g2_model_or']} fits as well{tau}"
     elif {"tau_s_above", "tau_s_below"} & {*values}:
         yield f"limits of the relaxation time hold with {SURE:.0%}"
-    if values.get("plateau"):
-        yield f"static share {with_error(values, 'plateau')}"
+    if "static_share" in values:
+        yield f"static share {with_error(values, 'static_share')}"
 
 
 def _decided(values: Mapping[str, Any]) -> str:

@@ -62,13 +62,13 @@ def calibrate(
         raise ValueError("nothing to compare with: give --n, or --regime or --key with --tiled")
     if 0 < n < FEWEST_SIMULATED:
         raise ValueError(f"--n {n}: enough of each kind need {FEWEST_SIMULATED} exposures")
-    check_out(out, force=True)
     simulated: tuple[list[Clean], list[str]] = [], []
     measured: tuple[list[Maps], list[str]] = [], []
     if regime or key:
         with results_at(tiled, config) as store:
             measured = _measured_exposures(store, regime or [], key or [], Encoder.load())
     n_measured = len(measured[0])
+    check_out(out, force=True)
     if n:
         with mapping(dask) as over, bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n))

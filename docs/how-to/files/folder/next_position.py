@@ -14,6 +14,7 @@ import urllib.request
 AINERD = "ainerd"  # path of the node of that name
 AGENT = None  # name of the agent; None for the only one
 WAIT_S = 120.0  # for the result of the last acquisition
+ANSWER_S = 10.0  # for the answer after that
 AGAIN_S = 0.5  # between two looks
 
 
@@ -41,7 +42,7 @@ def fetch(number):
 
     A command is a node of Tiled. The agent writes the answer into its metadata.
     """
-    key, end, why, is_sent = f"script-{number}", time.monotonic() + WAIT_S, "it does not answer", False
+    key, end, why, is_sent = f"script-{number}", time.monotonic() + WAIT_S + ANSWER_S, "it does not answer", False
     command = {"do": "next", "by": "script", "wait_s": WAIT_S, "status": "asked"}
     node = {"id": key, "structure_family": "container", "data_sources": [], "metadata": command, "specs": []}
     while time.monotonic() < end:
