@@ -198,7 +198,7 @@ def _scores(off: Floats, precision: Floats, names: Sequence[str]) -> list[tuple[
         of_bins, of_all = (known * off).sum(2) / known.sum(2), (known * off).sum((1, 2)) / known.sum((1, 2))
         together = _scatter((of_bins * root).ravel()[:, None], m)[0]
         bins = np.flatnonzero(np.isfinite(of_bins).any(0) & (root > 0))
-        out = [(of_all, dof, ""), *((of_bins[:, k], dof * len(bins), names[k]) for k in bins)]
+        out = [(of_all, dof, ""), *((of_bins[:, k], dof * len(bins), names[int(k)]) for k in bins)]
         least = [together / np.sqrt(precision.sum()), *(together / root[bins])]
         scores = []
         for (x, freedom, name), floor in zip(out, least, strict=True):

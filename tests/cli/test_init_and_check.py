@@ -116,6 +116,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(pebble):
     assert init("--force", "--set", "pebble.width=9").exit_code == 0
     for bad, message in (
         ("no equals", "needs KEY=VALUE"),
+        ("steering.bounds.samx=[0, 1]", "give all of it: --set steering.bounds="),
         ("steering.bounds={x = [.1, 1]}", "--set steering.bounds: {x = [.1, 1]} is not valid TOML"),
     ):
         refused = run("init", "new.toml", "--technique", "pebble", "--set", bad)
@@ -130,7 +131,8 @@ def test_settings_with_a_mistake_are_kept_and_the_startup_file_follows(pebble):
     toml = pebble / "here" / "agent.toml"
     fixed = re.sub("^#? ?bounds = .*$", "bounds = { samx = [-2, 8] }", toml.read_text(), flags=re.MULTILINE)
     toml.write_text(fixed)
-    assert init("--startup", "s").exit_code == 0 and toml.read_text() == fixed
+    for force in ((), ("--force",)):
+        assert init("--startup", "s", *force).exit_code == 0 and toml.read_text() == fixed
     assert "samx" in (pebble / "s" / "90_ainerd.py").read_text()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ainerd.agent import build_technique
+from ainerd.cli._shared import settings_at
 from ainerd.config import Settings, SettingsError
 from ainerd_xpcs.technique import RheoXPCSSettings, settings_with_parts
 
@@ -27,6 +28,16 @@ def test_the_settings_of_each_profile_are_read(path):
     settings = Settings.load(path)
     assert settings.technique == "rheo_xpcs" and settings.folder == path.parent
     assert settings_with_parts()(**settings.section).partition.n_phi in (6, 8, 12, 18)
+
+
+def test_results_and_their_files_go_where_tiled_is(tmp_path):
+    (tmp_path / "catalog.db").touch()
+    storage = settings_at(str(tmp_path), SMALL).storage
+    assert (storage.uri, storage.result_files) == ("", tmp_path / "results") and storage.unwritten.parent == tmp_path
+    elsewhere = settings_at("https://tiled.example.org/api/v1", SMALL).storage
+    assert elsewhere.result_files is None and "tiled.example.org" in elsewhere.unwritten.name
+    with pytest.raises(ValueError, match="not the folder of an embedded server"):
+        settings_at(str(ROOT), SMALL)
 
 
 @pytest.fixture

@@ -94,8 +94,11 @@ def test_bad_input_is_one_line(movie, said, tmp_path, change, message):
     assert printed.startswith("ainerd: ") and message in printed and printed.count("\n") == 1
 
 
-def test_without_the_extra_of_the_agent_a_remedy_is_printed():
-    script = "import sys; sys.modules['scipy'] = None; sys.argv = ['ainerd', 'train', 'pca']\n"
+@pytest.mark.parametrize(
+    ("absent", "command", "extra"), [("scipy", "'train', 'pca'", "agent"), ("ophyd", "'demo', '--output', 'o'", "demo")]
+)
+def test_without_the_packages_of_a_command_a_remedy_is_printed(absent, command, extra, tmp_path):
+    script = f"import sys; sys.modules[{absent!r}] = None; sys.argv = ['ainerd', {command}]\n"
     script += "from ainerd.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2 and f"pip install 'ainerd[{extra}]'" in done.stderr and "Traceback" not in done.stderr

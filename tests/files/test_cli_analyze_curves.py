@@ -213,7 +213,7 @@ def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
     done = CliRunner().invoke(app, ["analyze", str(gel_file)], env={"COLUMNS": "160"})
     rows = [line for line in done.output.splitlines() if re.match(r" +\d+ +0\.\d", line)]
     assert len(rows) == 27 and "half (s)" in done.output
-    assert "fitted together, two stretched: contrast" in done.output
+    assert "with the same contrast" in done.output and ", two stretched: contrast" in done.output
     fitted = FittedCurves.of(read_curves(gel_file))
     with_tau = np.isfinite(fitted.fit.tau)[fitted.order].tolist()
     assert 3 <= sum(with_tau) < 20 and with_tau == sorted(with_tau, reverse=True)
@@ -229,7 +229,11 @@ def test_a_file_of_many_rings_begins_with_those_that_carry_something(gel_file):
 
 def test_contrast_and_shared_parameters_are_options(gel_file):
     assert "contrast 0.135, exponent" in run(gel_file, "--contrast", 0.135, "--share", "exponent")[1]
-    assert "fitted together" not in run(gel_file, "--share", "none", "--force")[1]
+    assert "with the same" not in run(gel_file, "--share", "none", "--force")[1]
+    given = run(gel_file, "--share", "none", "--contrast", 0.135, "--force")[1]
+    assert (
+        "with the same contrast" in given and "exponent" in given and "exponent" not in given.split("with the same")[1]
+    )
     assert "'tau' cannot be shared" in run(gel_file, "--share", "contrast,tau", "--force")[1]
     assert "--share is for a file with g2" in run(gel_file, "--share", "contrast", "--roi", gel_file, "--force")[1]
 

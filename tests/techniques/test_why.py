@@ -37,6 +37,10 @@ def test_the_state_at_the_moment_of_a_choice(beamline):
     by_hand = next(scan for scan in table.index if scan not in explored)
     with pytest.raises(ValueError, match=f"scan {by_hand} has no suggestion: it was taken by hand"):
         agent.why(by_hand)
+    other = agent.results.container["results"][agent.results.key(explored[2])]
+    other.update_metadata({"suggestion_id": "of-another-catalog"})
+    with pytest.raises(ValueError, match=f"the suggestion of scan {explored[2]} is not in this catalog"):
+        agent.why(explored[2])
     agent.drain()
 
     done, none = (CliRunner().invoke(app, ["log", str(scan), "--config", str(b.toml)]) for scan in (explored[1], 99))

@@ -35,9 +35,8 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
         settings = Settings.load(config)
         agent, unwritten = settings.name, settings.storage.unwritten
         state = {"agent": agent, "unwritten": len([*unwritten.glob("*.jsonl")])}
-    state |= _on_server(
-        place := place_of(tiled, config), agent, place if tiled or config is None else f"--config {config}"
-    )
+    place = place_of(tiled, config)
+    state |= _on_server(place, agent, f"--config {config}" if config and not tiled else place)
     if json:
         import json as as_json
 
