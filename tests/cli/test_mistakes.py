@@ -1,11 +1,14 @@
 """Mistakes in a TOML, on the command line and in Python: the messages, before anything starts."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 import ainerd.server
 from ainerd.agent import recorded_keys
+from ainerd.cli._shared import stopping
 from ainerd.config import Settings, SettingsError
 from tests.cli.conftest import run
 
@@ -23,6 +26,20 @@ def test_a_name_that_results_use_is_refused_before_a_run_is_lost(tmp_path, key):
         recorded_keys(Settings.load(tmp_path / "agent.toml"))
     checked = run("check", tmp_path / "agent.toml")
     assert checked.exit_code == 1 and wanted in " ".join(checked.output.split())
+
+
+def test_the_first_ctrl_c_ends_after_the_run_and_the_second_one_at_once():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = stopping()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(10)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            stop.clear(), stop.wait(10)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_in_the_environment(variables):
