@@ -13,8 +13,8 @@ SECRET = b"DATA-42-"
 OTHERS = [
     ("GET", path)
     for path in (
-        "/docs", "/openapi.json", "/api/graphql", "/zarr/v2/night/frames/.zarray", "/zarr/v2/night/frames/0",
-        "/zarr/v3/night/frames/zarr.json", "/zarr/v3/night/frames/c/0", "/nothing", "/api/v1/later", "/custom/later",
+        "/docs", "/openapi.json", "/api/graphql", "/zarr/v2/lab/frames/.zarray", "/zarr/v2/lab/frames/0",
+        "/zarr/v3/lab/frames/zarr.json", "/zarr/v3/lab/frames/c/0", "/nothing", "/api/v1/later", "/custom/later",
     )
 ] + [("POST", "/api/graphql"), ("OPTIONS", "/api/v1/metadata/")]  # fmt: skip
 
@@ -22,8 +22,8 @@ OTHERS = [
 @pytest.fixture(scope="module")
 def root(server):
     """The address of a server with an array."""
-    night = server.client().create_container("night")
-    night.write_array(np.frombuffer(100 * SECRET, np.uint8), key="frames")
+    lab = server.client().create_container("lab")
+    lab.write_array(np.frombuffer(100 * SECRET, np.uint8), key="frames")
     return server.uri.removesuffix("/api/v1")
 
 
@@ -40,7 +40,7 @@ def test_no_route_answers_without_the_key(http, server):
     assert len(routes) > 60
     answers = {}
     for method, path in [*routes, *OTHERS]:
-        address = re.sub(r"\{path\}", "night/frames", path)
+        address = re.sub(r"\{path\}", "lab/frames", path)
         address = re.sub(r"\{\w+\}", "0", address)
         for wrong in ({}, {"Authorization": "Apikey 0123abc"}, {"Cookie": "tiled_api_key=0123abc"}):
             answer = http.request(method, address, headers=wrong)
@@ -49,7 +49,7 @@ def test_no_route_answers_without_the_key(http, server):
     opened = {route for route, status in answers.items() if status not in (401, 403, 404)}
     assert opened == {("GET", path) for path in ("/healthz", "/tiled-ui-settings", "/", "/ui/{path}", "/api/v1/")}
     params = {"format": "application/octet-stream"}
-    assert SECRET in http.get("/api/v1/array/full/night/frames", headers=key, params=params).content
+    assert SECRET in http.get("/api/v1/array/full/lab/frames", headers=key, params=params).content
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_the_user_interface_gives_no_other_files(server, root, path):
         request = http.build_request("GET", root, headers={"Authorization": f"Apikey {server.api_key}"})
         request.url = request.url.copy_with(raw_path=f"/ui{path}".encode())
         assert http.send(request).status_code == 404
-        assert http.get(f"{root}/ui/browse/night/frames").status_code == 200
+        assert http.get(f"{root}/ui/browse/lab/frames").status_code == 200
 
 
 def test_a_stream_sends_nothing_without_the_key(server, root):
-    address = f"{root.replace('http', 'ws')}/api/v1/stream/single/night?envelope_format=json"
+    address = f"{root.replace('http', 'ws')}/api/v1/stream/single/lab?envelope_format=json"
     with connect(address) as stream:
         stream.send(json.dumps({"type": "auth", "api_key": "0123abc"}))
         with pytest.raises(ConnectionClosed, match="4003"):
@@ -72,7 +72,7 @@ def test_a_stream_sends_nothing_without_the_key(server, root):
     with connect(address) as stream:
         stream.send(json.dumps({"type": "auth", "api_key": server.api_key}))
         assert json.loads(stream.recv(30))["type"] == "container-schema"
-        server.client()["night"].create_container("later")
+        server.client()["lab"].create_container("later")
         assert json.loads(stream.recv(30))["key"] == "later"
     for refused, sent in ((address, {"Origin": "http://evil.example"}), (f"{address}&api_key=0123abc", {})):
         with pytest.raises(InvalidStatus, match="40[13]"):
@@ -95,9 +95,9 @@ def test_pages_of_other_origins_and_other_hosts_are_refused(http, root, server):
 def test_a_wrong_key_becomes_no_cookie_and_no_key_is_in_a_log(root, server):
     for key, status in (("0123abc", 401), (server.api_key, 200)):
         with httpx.Client(trust_env=False) as browser:
-            assert browser.get(f"{root}/ui/browse/night", params={"api_key": key}).status_code == status
-            assert browser.get(f"{root}/api/v1/metadata/night").status_code == status  # by the cookie
+            assert browser.get(f"{root}/ui/browse/lab", params={"api_key": key}).status_code == status
+            assert browser.get(f"{root}/api/v1/metadata/lab").status_code == status  # by the cookie
     with pytest.raises(InvalidStatus):
         connect(f"{root.replace('http', 'ws')}/api/v1/nothing?api_key={server.api_key}")
     logged = (server.directory / "server.log").read_text()
-    assert "/ui/browse/night" in logged and "api_key" not in logged and server.api_key not in logged
+    assert "/ui/browse/lab" in logged and "api_key" not in logged and server.api_key not in logged

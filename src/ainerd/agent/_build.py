@@ -22,7 +22,6 @@ from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import parameters_of, register_files
 from ainerd.server import open_catalog
 from ainerd.technique import Technique, TechniqueError, load
-from ainerd.units import converted
 
 
 def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
@@ -167,9 +166,7 @@ def _open(settings: Settings, client: Container) -> Technique:
 def _travel_of(settings: Settings, detector: Device, actuators: Sequence[Device]) -> Travel | None:
     """Return the travel time and the length of an exposure, if the devices provide them."""
     values = {name: reading["value"] for name, reading in answer_of(detector.read_configuration()).items()}
-    unit = answer_of(detector.describe_configuration()).get(settings.detector.frame_time_s, {}).get("units")
-    frame_time_s = converted(values.get(settings.detector.frame_time_s, 0), unit, "s")
-    exposure_s = values.get(settings.detector.n_frames, 0) * frame_time_s
+    exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
     costly = {name for name, knob in settings.steering.knobs.items() if knob.costs}  # the explorer counts their time
     motors = [motor for motor in actuators if motor.name not in costly]
     velocities = {motor.name: motor.velocity for motor in motors if hasattr(motor, "velocity")}
