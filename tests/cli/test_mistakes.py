@@ -28,7 +28,7 @@ def test_a_name_that_results_use_is_refused_before_a_run_is_lost(tmp_path, key):
     assert checked.exit_code == 1 and wanted in " ".join(checked.output.split())
 
 
-def test_the_first_ctrl_c_ends_after_the_run_and_the_second_one_at_once():
+def test_the_first_ctrl_c_sets_the_event_and_the_second_one_is_raised():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         stop = stopping()
