@@ -164,7 +164,7 @@ def key_of(store: "ResultStore", given: str) -> str:
 
 
 def stopping() -> "threading.Event":
-    """Return an event that Ctrl-C or SIGTERM sets, instead of ending the process; the next one raises KeyboardInterrupt."""
+    """Return an event that Ctrl-C or SIGTERM sets, instead of ending the process; the next one ends it."""
     import signal
     import threading
 
