@@ -84,6 +84,7 @@ def test_rows_are_compared_by_click_and_the_name_is_kept(night, server):
     night.browser.until("tick another one", "[data-ainerd=marked]")
     boxes.nth(1).check()
     night.browser.until("2 chosen runs", ".looked")
+    page.set_viewport_size({"width": 1400, "height": 400})  # the table is below the panels
     page.get_by_role("button", name="show the comparison").click()
     page.wait_for_function("document.querySelector('.looked').getBoundingClientRect().top >= 0")
     page.locator("tr[data-key]").nth(2).locator("td").last.click(modifiers=["Shift"])

@@ -116,7 +116,7 @@ def test_a_curve_that_has_fallen_below_half_has_the_time_or_its_limits_and_is_no
 
 @pytest.mark.parametrize("p", [1.0, 1.5])
 def test_limits_beside_a_part_that_does_not_decay_allow_for_it(p):
-    """The first lag is a third of tau, so that its error may be large; there is a limit or a number for each curve."""
+    """A decay within three lags has no shape, so that each curve gets a limit."""
     g2, error = noisy(10, tau=2.6, p=p, static=0.25, b=0.21)
     below = fit_curves(LAG, g2, error, share=()).tau_below
     assert np.isfinite(below).all() and (below > 2.6).all()

@@ -113,8 +113,9 @@ def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     values |= {"g2_model_or": "stretched + baseline", "tau_s_or": 6.5, "tau_s_or_err": 0.2, "misfit_p": 0.5}
     both = "the relaxation time is 4.00 ± 0.10 s or 6.50 ± 0.20 s: the data do not decide between two models"
     assert sentences(values)[0] == both
-    static = sentences({**values, "plateau": 0.45, "static_share": 0.67})  # of the contrast, and of the field
-    assert static[-1] == "45 % of the contrast does not decay"
+    static = values | {"plateau": 0.45, "static_share": 0.67}  # of the contrast, and of the field
+    assert sentences(static)[-1] == "45 % of the contrast does not decay"
+    assert details(static)[-1] == "static share 0.67"
     assert "stretched + baseline fits as well, with the relaxation time 6.50 ± 0.20 s" in details(values)[1]
     assert bin_cells(values)[2] == columns(values, {})["tau (s)"] == "4.00 ± 0.10 or 6.50 ± 0.20"
 
