@@ -24,7 +24,7 @@ def test_a_home_in_a_path_is_that_of_this_account(tmp_path, variables):
         ("folder:", "give folder:PATH"),
         ("zmq://", "give zmq://host:port"),
         ("kafka://a:1/", "give kafka://host:port/topic"),
-        ("tiled://elsewhere", "give tiled alone"),
+        ("tiled://elsewhere", "tiled:elsewhere: give tiled, or the date"),
         ("results:", "give results:FOLDER"),
         ("results:/data?frame_time=soon", "frame_time=soon is not a time in seconds"),
     ],

@@ -2,6 +2,7 @@ import json
 import logging
 import threading
 import time
+from datetime import datetime
 
 import msgpack
 import msgpack_numpy
@@ -49,9 +50,9 @@ def gathered():
         assert not thread.is_alive()
 
 
-def opened(source, stop, raw=None):
+def opened(source, stop, raw=None, *, once=False):
     """Return the documents of a source; all runs of the catalog lack a result."""
-    return open_source(source).documents(Intake(stop, raw, None, lambda: lambda run: False, None))
+    return open_source(source).documents(Intake(stop, raw, None, lambda: lambda run: False, None, once))
 
 
 @pytest.fixture
@@ -154,6 +155,16 @@ def test_a_late_reader_misses_nothing_in_tiled(raw, gathered):
     assert names(got).count("event") == 5
     values = [doc["data"]["det"] for name, doc in got if name == "event"]
     assert values == [1.0] * 5
+
+
+def test_runs_before_a_date_are_left_out(raw, run):
+    began, writer = datetime(2026, 5, 1, 8).timestamp(), TiledWriter(raw, batch_size=1)  # local time
+    for uid, at in (("before", began - 60), ("after", began + 60)):
+        writer("start", {**run[0][1], "uid": uid, "time": at})
+        writer("stop", {**run[-1][1], "run_start": uid})
+    for date, uids in (("2026-05-01T08:00", ["after"]), ("2026-05-01", ["before", "after"])):
+        documents = opened(f"tiled:{date}", threading.Event(), raw, once=True)
+        assert [doc["uid"] for name, doc in documents if name == "start"] == uids
 
 
 @pytest.mark.fault(

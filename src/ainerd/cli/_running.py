@@ -25,8 +25,8 @@ Documents = Annotated[
     typer.Option(
         "--documents",
         "--source",
-        help="Where documents come from: tiled (all runs that are written there), "
-        "zmq://host:port (a proxy), kafka://host:port/topic, folder:PATH (acquisitions of "
+        help="Where documents come from: tiled (all runs that are written there), tiled:DATE "
+        "(those since then), zmq://host:port (a proxy), kafka://host:port/topic, folder:PATH (acquisitions of "
         "a beamline without documents), results:FOLDER (two-time maps of a pipeline), or a .jsonl file or a folder "
         "of them.",
     ),

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import ClassVar
 
 from tiled.client.container import Container
@@ -27,18 +28,24 @@ NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # raised
 
 
 class Tiled:
-    """All runs in the catalog, also those of databroker. Runs that have their results are left out."""
+    """The runs in the catalog since a date, also those of databroker. Runs that have their results are left out."""
 
-    usage: ClassVar[str] = "tiled (all raw runs of the catalog)"
+    usage: ClassVar[str] = "tiled (all raw runs of the catalog), tiled:DATE (those since then)"
     writes_runs: ClassVar[bool] = False
 
     def __init__(self, address: str = "") -> None:
-        if address:
-            raise ValueError(f"tiled:{address}: give tiled alone; its address is that of the settings, or --tiled")
+        try:
+            self._since = datetime.fromisoformat(address).timestamp() if address else 0.0  # local time
+        except (ValueError, OverflowError):
+            raise ValueError(
+                f"tiled:{address}: give tiled, or the date of the first run, such as tiled:2026-05-01 or "
+                "tiled:2026-05-01T08:00; the address of the server is that of the settings, or --tiled"
+            ) from None
 
     def documents(self, intake: Intake) -> Iterator[Document]:
         """Yield the documents of the runs that lack a result, oldest first, and then of new runs."""
-        return tiled_documents(intake.raw, intake.stop, skip=intake.analysed(), once=intake.once)
+        skip = intake.analysed()
+        return tiled_documents(intake.raw, intake.stop, since=self._since, skip=skip, once=intake.once)
 
 
 class _Finder:
