@@ -1,5 +1,6 @@
 """`ainerd analyze` and `ainerd average` for files, without Bluesky. Functions import heavy modules."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -117,6 +118,9 @@ def average(
     _check_files(repeats)
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
+    for file, n in Counter(each.resolve() for each in repeats).items():
+        if n > 1:
+            raise ValueError(f"{file} is given {n} times: a repeat counts once")
     _check_ending(out)
     for each in repeats:
         check_curves(each)

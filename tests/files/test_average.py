@@ -67,6 +67,7 @@ def test_files_are_averaged_and_fitted(run):
     refused, why = run("r0.hdf", "r1.hdf")
     assert refused.exit_code == 1 and "average.h5 exists: give another name, or --force" in why
     assert "an average needs two repeats or more, got 1" in run("r0.hdf")[1]
+    assert "r0.hdf is given 2 times" in run("r0.hdf", "r1.hdf", "./r0.hdf")[1]
 
 
 def test_damage_by_the_beam_is_found(run):
