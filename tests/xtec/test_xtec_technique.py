@@ -83,6 +83,7 @@ def test_a_direction_selects_one_branch():
     heating = analyse(XTEC(clusters=3, direction="heating"), run)
     same_bits(replace(heating, summary={}), replace(analyse(XTEC(clusters=3), there), summary={}))
     assert heating.summary["frames_left_out"] == len(TEMPERATURES) - 1
+    assert not analyse(XTEC(clusters=3, direction="cooling"), back).summary.get("frames_left_out")
 
 
 def test_a_temperature_recorded_during_a_run_is_interpolated():
