@@ -177,6 +177,7 @@ def test_the_axis_of_the_bins_is_the_one_that_fits(maps, expected, tmp_path):
         (lambda c2: 2.25 * c2, "map 1 is .* at short lags and .* at long ones: C2 of normalised intensities is 1 to 2"),
         (lambda c2: 0.5 * c2, "map 1 is .* at short lags"),
         (lambda c2: np.roll(c2, 20, axis=2), "map 1 is not symmetric, and no half of it is empty"),
+        (lambda c2: np.where(np.arange(T) == T - 1, np.nan, c2), "map 1 is not symmetric"),
     ],
 )
 def test_an_array_that_is_no_map_of_c2_is_refused(change, message, maps, tmp_path):
