@@ -30,6 +30,7 @@ def noisy(n=20, noise=NOISE, seed=0, **shape):
         ({"tau": 10.0, "share": 0.5, "tau2": 200.0}, "two modes"),
         ({"static": 0.5}, "stretched + static"),
         ({"base": 0.05}, "stretched + baseline"),
+        ({"base": 0.01}, "stretched + baseline"),
     ],
 )
 def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
@@ -38,8 +39,10 @@ def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
     assert chosen.mean() > 0.9
     pull = ((fit.tau - shape.get("tau", 40.0)) / fit.tau_err)[fit.model == model]
     assert np.isfinite(pull).mean() > 0.9 and np.nanstd(pull) < 1.3 and abs(np.nanmean(pull)) < 0.7
-    plateau = {"stretched + static": 0.25, "stretched + baseline": 0.2}.get(model, 0.0)
+    base = shape.get("base", 0.0)
+    plateau = shape.get("static", 0.0) ** 2 + base / (0.2 + base)
     assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
+    assert not plateau or 0.6 < np.sqrt(np.nanmean(((fit.plateau - plateau) / fit.plateau_err) ** 2)) < 2
 
 
 @pytest.mark.parametrize(("model", "rest"), [("stretched", {}), ("stretched + static", {"static": 0.3})])
