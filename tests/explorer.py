@@ -9,17 +9,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.steering import (
-    Exposures,
-    SampleMap,
-    Search,
-    Survey,
-    Window,
-    completed,
-    propose,
-    sample_map,
-    should_stop,
-)
+from ainerd.steering import Exposures, SampleMap, Search, Survey, Window, completed, propose, sample_map, should_stop
 from ainerd.steering._propose import survey_of
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]

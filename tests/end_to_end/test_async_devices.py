@@ -76,12 +76,7 @@ def names(server, tmp_path_factory):
     exec(PLANS.read_text().replace("5000", str(FRAMES)), plans)
     client = server.client().create_container(folder.name)
     agent = build_agent(
-        settings,
-        client,
-        detector=detector,
-        actuators=[stage.x, stage.y],
-        beside=[cell],
-        acquire=plans["flown"],
+        settings, client, detector=detector, actuators=[stage.x, stage.y], beside=[cell], acquire=plans["flown"]
     )
     agent.attach(RE)
     yield {"RE": RE, "agent": agent, "detector": detector, "stage": stage, **plans}

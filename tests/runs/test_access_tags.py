@@ -31,11 +31,7 @@ def definitions(service, stranger):
         users = [{"name": name, "scopes": READ} for name in readers]
         return {"users": users + [{"name": name, "scopes": WRITE} for name in writers]}
 
-    tags = {
-        "beamline": tag("ann", "bob"),
-        "pass-1": tag("ann"),
-        "pass-2": tag("bob", writers=[service]),
-    }
+    tags = {"beamline": tag("ann", "bob"), "pass-1": tag("ann"), "pass-2": tag("bob", writers=[service])}
     owners = {name: {"users": [{"name": service}]} for name in tags}
     owners["beamline"]["users"].append({"name": stranger})
     return {"tags": tags, "tag_owners": owners}

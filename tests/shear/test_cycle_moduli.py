@@ -85,11 +85,7 @@ def test_a_strain_that_drifts_has_its_frequency_and_moduli(drift, creep):
 
 @pytest.mark.parametrize(
     ("shape", "first", "last"),
-    [
-        (np.minimum(FIFTY / 40, 1), 20, 60),
-        (FIFTY >= 90, 45, 60),
-        ((FIFTY < 40) | (FIFTY > 80), 0, 20),
-    ],
+    [(np.minimum(FIFTY / 40, 1), 20, 60), (FIFTY >= 90, 45, 60), ((FIFTY < 40) | (FIFTY > 80), 0, 20)],
 )
 def test_cycles_beside_a_rest_or_a_ramp_have_moduli(shape, first, last):
     time, strain, stress = long_record(shape * 1.0)

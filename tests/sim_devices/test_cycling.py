@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_devices import (
-    OscillatingRheometer,
-    Oscillation,
-    SoftSolid,
-    frame_times,
-    write_oscillation,
-)
+from sim_devices import OscillatingRheometer, Oscillation, SoftSolid, frame_times, write_oscillation
 from tests.sim_devices.conftest import SetClock
 
 STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.1),))

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from sim_devices import Geometry
-from sim_devices._frames import (
-    DATASET,
-    FrameFile,
-    FrameMaker,
-)
+from sim_devices._frames import DATASET, FrameFile, FrameMaker
 
 GEOMETRIES = {
     "lambda": Geometry(bad_share=1e-3),

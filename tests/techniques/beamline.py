@@ -60,12 +60,7 @@ class Beamline:
 
     def start_agent(self, **options):
         self.agent = build_agent(
-            self.settings,
-            self.client,
-            detector=self.camera,
-            actuators=[self.x],
-            beside=[self.temperature],
-            **options,
+            self.settings, self.client, detector=self.camera, actuators=[self.x], beside=[self.temperature], **options
         )
         self.agent.attach(self.RE)
         return self.agent

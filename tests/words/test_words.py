@@ -27,13 +27,7 @@ def test_a_coordinate_has_two_decimals_and_three_digits(x, text):
 
 
 @pytest.mark.parametrize(
-    ("x", "digits", "text"),
-    [
-        (99.6, 2, "100"),
-        (9996, 3, "10000"),
-        (0.0123, 2, "0.012"),
-        (math.nan, 3, "nan"),
-    ],
+    ("x", "digits", "text"), [(99.6, 2, "100"), (9996, 3, "10000"), (0.0123, 2, "0.012"), (math.nan, 3, "nan")]
 )
 def test_a_rounded_number_has_no_power_of_ten_where_digits_are_shorter(x, digits, text):
     assert rounded(x, digits) == text

@@ -3,15 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs.dynamics import (
-    HELD_OUT,
-    KNOWN,
-    MECHANISMS,
-    Dynamics,
-    clean_exposure,
-    noisy,
-    reduced_g1_squared,
-)
+from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, MECHANISMS, Dynamics, clean_exposure, noisy, reduced_g1_squared
 from ainerd_xpcs.latent import SHIPPED, read_weights
 from ainerd_xpcs.technique import Bank
 

@@ -103,13 +103,7 @@ def test_reduced_map_is_the_mean_over_its_cells():
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"tau_s": 0},
-        {"exponent": 2.1},
-        {"events": ((3.0, -1.0),)},
-        {"second": Dynamics(**plain, static=0.5)},
-    ],
+    "changes", [{"tau_s": 0}, {"exponent": 2.1}, {"events": ((3.0, -1.0),)}, {"second": Dynamics(**plain, static=0.5)}]
 )
 def test_impossible_parameters_are_named(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):

@@ -244,8 +244,7 @@ def test_swapped_neighbours_are_named(kind):
 
 
 @pytest.mark.parametrize(
-    ("a_cycle", "first", "half"),
-    [(2, 0.25, 0.5), (2.75, 0.0, 1.0), (4, 0.1, 1.0), (8, 0.05, 0.5)],
+    ("a_cycle", "first", "half"), [(2, 0.25, 0.5), (2.75, 0.0, 1.0), (4, 0.1, 1.0), (8, 0.05, 0.5)]
 )
 def test_frames_of_a_sample_that_is_sheared_to_and_fro_are_in_order(a_cycle, first, half):
     """Layers move with the strain; rearrangements come in the whole cycle or in its first half."""

@@ -88,11 +88,7 @@ def test_a_model_that_describes_the_curve_as_well_has_its_tau_beside():
     assert (np.nanmin(pulls, axis=0) < 3).all() and (pulls > 3).any()
 
 
-REFUSED = {
-    "no speckle": {"b": 0.0},
-    "does not decay": {"tau": 1e6},
-    "faster than the lags": {"tau": 0.9},
-}
+REFUSED = {"no speckle": {"b": 0.0}, "does not decay": {"tau": 1e6}, "faster than the lags": {"tau": 0.9}}
 
 
 @pytest.mark.parametrize("why", REFUSED)
@@ -169,11 +165,7 @@ def test_photons_set_the_least_error():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"models": ["three"]}, "there is no 'three'"),
-        ({"error": np.ones(3)}, "do not fit g2"),
-    ],
+    ("options", "message"), [({"models": ["three"]}, "there is no 'three'"), ({"error": np.ones(3)}, "do not fit g2")]
 )
 def test_impossible_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):

@@ -4,12 +4,7 @@ import pytest
 
 from ainerd_xpcs.numerics import Partition
 
-RING = {
-    "beam_center_px": (258.0, 778.0),
-    "distance_m": 8.0,
-    "energy_keV": 11.0,
-    "q_range_inv_nm": (0.019, 0.029),
-}
+RING = {"beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0, "q_range_inv_nm": (0.019, 0.029)}
 
 
 def test_a_saved_partition_is_loaded_unchanged(tmp_path, partition):
