@@ -18,6 +18,7 @@ import time
 import traceback
 import weakref
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 MODULE, END_S = "ainerd.server._child", 30.0
@@ -84,11 +85,10 @@ class Prepared:
 def main(control):
     """Fork a server for each request, until there are no more."""
     gc.set_threshold(50_000)
+    import tiled.server.app  # noqa: F401 - most of the two seconds
     from tiled.commandline._catalog import init
 
-    import ainerd.server._app
-    import ainerd.server._child  # noqa: F401
-
+    child = import_module(MODULE)
     with tempfile.TemporaryDirectory() as folder:
         init(f"sqlite:///{folder}/catalog.db")
         empty = Path(folder, "catalog.db").read_bytes()
@@ -112,7 +112,7 @@ def main(control):
         if pid == 0:
             for file in (control.fileno(), files[0], *ends.values()):
                 os.close(file)
-            serve(json.loads(message), empty, *files[1:3])
+            serve(child, json.loads(message), empty, *files[1:3])
         ends[pid] = files[0]
         for file in files[1:]:
             os.close(file)
@@ -123,7 +123,7 @@ def main(control):
         time.sleep(0.1)
 
 
-def serve(request, empty, stdout, stderr):
+def serve(child, request, empty, stdout, stderr):
     """Be the process of a server, from its first line to its end; a new folder gets an `empty` catalogue."""
     status = 1
     try:
@@ -141,7 +141,7 @@ def serve(request, empty, stdout, stderr):
         sys.argv = request["arguments"]
         if not (catalog := Path(sys.argv[1], "catalog.db")).exists():
             catalog.write_bytes(empty)
-        sys.modules[MODULE].main()
+        child.main()
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -5,8 +5,7 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 
-from sim_devices import Geometry
-from sim_devices._frames import DATASET, FrameFile, FrameMaker
+from sim_devices import DATASET, FrameFile, FrameMaker, Geometry
 
 GEOMETRIES = {
     "lambda": Geometry(bad_share=1e-3),

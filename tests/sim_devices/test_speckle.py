@@ -7,8 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from ainerd_xpcs.dynamics import Dynamics, g1_squared
-from sim_devices import SpeckleMovie
-from sim_devices._speckle import Grain
+from sim_devices import Grain, SpeckleMovie
 
 T, DURATION, BETA, SEEDS = 200, 50.0, 0.17, 3
 TIMES = (np.arange(T) + 0.5) * DURATION / T

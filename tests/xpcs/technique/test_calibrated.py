@@ -9,8 +9,7 @@ from ainerd.config import Settings
 from ainerd.novelty import NoveltyScorer
 from ainerd_xpcs.dynamics import clean_exposure, draw
 from ainerd_xpcs.latent import Encoder
-from ainerd_xpcs.technique import RESIDUALS, TERMS, Bank, Noise, RheoXPCS, _calibration, calibrated, placed, write_bank
-from ainerd_xpcs.technique._verdict import options_of_a_session
+from ainerd_xpcs.technique import RESIDUALS, TERMS, Bank, Noise, RheoXPCS, bank_options, calibrated, placed, write_bank
 
 SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
 
@@ -23,17 +22,17 @@ def bank(tmp_path_factory):
     return Bank.load(path)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, variables, monkeypatch):
-    variables(XDG_CACHE_HOME=tmp_path)
-    monkeypatch.setattr(_calibration, "_scorers", {})
-    return user_cache_path("ainerd")
-
-
 @pytest.fixture
-def another_process(cache):
+def another_process(monkeypatch):
     """Forget what this process keeps in memory."""
-    return _calibration._scorers.clear
+    return lambda: monkeypatch.setattr("ainerd_xpcs.technique._calibration._scorers", {})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, variables, another_process):
+    variables(XDG_CACHE_HOME=tmp_path)
+    another_process()
+    return user_cache_path("ainerd")
 
 
 def features(bank):
@@ -91,8 +90,10 @@ def test_the_simulated_instrument_needs_no_calibration(cache):
     """Its scorers are shipped, and made by the present code: new exposures of the bank have uniform p-values."""
     technique = RheoXPCS.from_settings(Settings.load(TOML).section, TOML.parent)
     (ring,) = technique.rings
-    several = options_of_a_session(Noise.of(250.0, 0.2, ring.pixels), 0.02, ring)
-    assert len(several) == 4
+    noise, q_spread = Noise.of(250.0, 0.2, ring.pixels), ring.q_spread
+    flickers, differ = {"flicker": 0.75 * noise.of_mean}, {"baseline": 0.0075}  # the beam; opposite bins
+    kinds = ({}, flickers, differ, flickers | differ)
+    several = [bank_options(noise, 0.02, ring.phi_deg, q_spread=q_spread, **kind) for kind in kinds]
     whole, some = technique.bank, slice(None, None, 25)
     part = Bank(whole.clean[some], whole.families[some], id="part")
     scorers = [calibrated(whole, technique.encoder, **given) for given in several]
