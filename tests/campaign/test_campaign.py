@@ -20,13 +20,7 @@ def of(suggestion, key="result", **about):
 
 def test_it_has_all_protocols_of_bluesky_adaptive(make):
     campaign = make()
-    for name in (
-        "Optimizer",
-        "CanRegisterSuggestions",
-        "TrialFaultAware",
-        "SupportsStoppingCriteria",
-        "Checkpointable",
-    ):
+    for name in "Optimizer CanRegisterSuggestions TrialFaultAware SupportsStoppingCriteria Checkpointable".split():
         assert isinstance(campaign, getattr(protocols, name)), name
 
 
@@ -103,20 +97,20 @@ def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(make,
     assert store.atlases[-1].labels == {"mine": 0, "next": 7}
 
 
-def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(make, store, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._atlas.MANY", 8)
-    monkeypatch.setattr("ainerd.campaign._atlas.GROWTH", 1.5)
-    campaign = make()
+def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(make, store):
+    for i in range(998):
+        store.add_result(f"old {i}", [3.0 * (i % 2), 0.0], regime=i % 2)
+    campaign, new = make(), iter(range(99))
 
-    def refits(*numbers_and_z):
+    def refits(*z):
         before = len(store.atlases)
-        labels = [campaign.answer(outcome(f"run {i}", z=z)).regime for i, z in numbers_and_z]
+        labels = [campaign.answer(outcome(f"run {next(new)}", z=each)).regime for each in z]
         return labels, len(store.atlases) - before
 
-    assert refits(*((i, 3.0 * (i % 2)) for i in range(8))) == ([0, 1] * 4, 8)  # each run a refit
-    assert refits(*((i, 3.0 * (i % 2)) for i in range(8, 12))) == ([0, 1] * 2, 0)
-    assert refits((12, 0.0)) == ([0], 1)  # half as many more
-    assert refits((13, 6.0)) == ([2], 1)  # like none
+    assert refits(0.0, 3.0) == ([0, 1], 2)  # up to a thousand, each run is a refit
+    assert refits(*[0.0, 3.0] * 10) == ([0, 1] * 10, 0)
+    assert refits(0.0) == ([0], 1)  # a fiftieth more
+    assert refits(6.0) == ([2], 1)  # like none
 
 
 def test_an_agent_that_starts_again_restores_its_state(make, store):

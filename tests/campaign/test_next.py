@@ -13,24 +13,16 @@ def measure(campaign, answer, key="a"):
     campaign.answer(outcome(key, position["x"], position["y"], trial_id=given_at(campaign, position | {"i0": 1.0})))
 
 
-def test_a_fetched_position_is_taken_and_then_measured(make, store):
-    campaign = make()
-    first = campaign.apply(Next())
-    id = first.fetched.id
-    assert first.status == "done" and set(first.fetched.position) == {"x", "y"}
-    assert store.saved[id].status == "taken" and first.fetched.reason == first.text
-    measure(campaign, first)
-    assert store.saved[id].status == "measured"
-    assert given_at(campaign, first.fetched.position) is None  # another one there has no suggestion
-
-
-def test_another_fetch_supersedes_unmeasured_suggestions(make, store):
+def test_a_fetched_position_is_taken_until_another_fetch_supersedes_it_or_it_is_measured(make, store):
     campaign = make()
     first, second = (campaign.apply(Next()) for _ in range(2))
     one, two = (answer.fetched.id for answer in (first, second))
+    assert first.status == "done" and set(first.fetched.position) == {"x", "y"} and first.fetched.reason == first.text
     assert one != two and (store.saved[one].status, store.saved[two].status) == ("superseded", "taken")
-    measure(campaign, first)  # its files came late
-    assert store.saved[one].status == "measured"
+    for answer, key in ((second, "a"), (first, "b")):  # the files of the first one came late
+        measure(campaign, answer, key)
+        assert store.saved[answer.fetched.id].status == "measured"
+        assert given_at(campaign, answer.fetched.position) is None  # another one there has no suggestion
     assert given_at(campaign, {"x": -99.0, "y": 0.0}) is None and given_at(campaign, {"x": 1.0}) is None
 
 

@@ -87,24 +87,29 @@ def test_triggered_exposures_are_one_index_each(run_engine, documents, instrumen
     assert not np.array_equal(frames[:120], frames[120:])
 
 
-def test_failure_in_the_middle(run_engine, documents, instrument, fly, monkeypatch):
-    """The disk is full after 50 frames: the run fails and says why, the file is closed, the next run works."""
-    append, written = FrameFile.append, []
+class OnFullDisk(FrameFile):
+    """A file for which the disk is full after one block of frames."""
 
-    def full(self, chunks, *more):
-        if written:
+    has_room = True
+
+    def append(self, *block):
+        if not self.has_room:
             raise OSError("no space left on device")
-        written.append(self)
-        append(self, chunks, *more)
+        self.has_room = super().append(*block)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(FrameFile, "append", full)
-        with pytest.raises(FailedStatus) as failure:
-            run_engine(fly(instrument))
+
+def test_failure_in_the_middle(run_engine, documents, instrument, fly, make_detector, tmp_path):
+    """The disk is full after 50 frames: the run fails and says why, the file is closed, the next run works."""
+    mask = instrument.detector.geometry.pixel_mask
+    files = [kind(tmp_path, kind.__name__, mask) for kind in (FrameFile, OnFullDisk)]
+    full = files[-1]
+    instrument.detector = make_detector(open_file=files.pop)
+    with pytest.raises(FailedStatus) as failure:
+        run_engine(fly(instrument))
     assert "no space left" in str(failure.value.__cause__)
     (stop,) = of(documents, "stop")
     assert stop["exit_status"] == "fail"
-    with h5py.File(written[0].path, "r+") as file:  # refused while a writer has it
+    with h5py.File(full.path, "r+") as file:  # refused while a writer has it
         assert len(file["entry/data/data"]) == 50
 
     cam = instrument.detector.cam

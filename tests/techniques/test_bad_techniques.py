@@ -10,8 +10,6 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 
-from ainerd.agent import build_agent
-from ainerd.config import SettingsError
 from ainerd.plans import visit
 from ainerd.runs import Worker
 from tests.techniques.beamline import Beamline
@@ -111,14 +109,6 @@ def test_regimes_that_fail(shared, monkeypatch, caplog):
     after = outcome_of(shared, bp.count([shared.camera]))
     assert (after.status, after.regime >= 0) == ("complete", True)
     assert shared.agent.optimizer.exposures.regime(outcome.key) >= 0
-
-
-def test_a_failure_while_the_agent_is_built_gives_one_line(shared, monkeypatch):
-    import toy
-
-    monkeypatch.setattr(toy.Toy, "from_settings", classmethod(fails))
-    with pytest.raises(SettingsError, match="^technique toy: RuntimeError: out of order$"):
-        build_agent(shared.settings, shared.client, detector=shared.camera, actuators=[shared.x])
 
 
 def test_figures_are_drawn_without_failed_parts(shared, monkeypatch, caplog, tmp_path):

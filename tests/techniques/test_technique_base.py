@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd.technique import RunAnalysis, RunInfo, TechniqueError, load, provides
+from tests.cli.conftest import Site
 from tests.techniques.toy.toy import Toy
 
 RUN = RunInfo(raw_uid="x", n_frames=None, frame_shape=(6, 8))
@@ -21,7 +22,8 @@ def test_optional_parts_have_defaults():
     assert provides(analysis, "push") and not provides(RunAnalysis(), "push")
 
 
-def test_a_class_that_does_not_inherit_is_refused(installed_toy, monkeypatch):
-    monkeypatch.setattr("toy.Toy", object)
-    with pytest.raises(TechniqueError, match="^technique 'toy': toy:Toy must inherit from ainerd.technique.Technique$"):
-        load("toy")
+def test_a_class_that_does_not_inherit_is_refused(tmp_path, importable):
+    Site(tmp_path).install("plain", {"a_plain": "class Plain: pass"}, techniques="a_plain:Plain")
+    importable(tmp_path)
+    with pytest.raises(TechniqueError, match="^technique 'plain': a_plain:Plain must inherit from ainerd.technique.Te"):
+        load("plain")
