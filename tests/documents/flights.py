@@ -15,6 +15,13 @@ def held(*shape):
     return {"dtype": "array", "dtype_numpy": "<u2", "shape": [*shape], "source": "sim"}
 
 
+def told(run, documents):
+    """Give a run its documents, and return it."""
+    for name, doc in documents:
+        run(name, doc)
+    return run
+
+
 class Flight(list):
     """The documents of a run so far."""
 

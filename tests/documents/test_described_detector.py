@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
-from tests.documents.flights import Flight, image
+from tests.documents.flights import Flight, image, told
 
 KEYS = Detector(image="det", n_frames="cam_num_images", frame_time_s="cam_acquire_period")
 GOOD = {"cam_num_images": 4, "cam_acquire_period": 0.01}
@@ -22,10 +22,7 @@ def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4):
 
 
 def taken(documents, roots=()):
-    run = Run(KEYS, roots)
-    for name, doc in documents:
-        run(name, doc)
-    return run
+    return told(Run(KEYS, roots), documents)
 
 
 @pytest.mark.fault(

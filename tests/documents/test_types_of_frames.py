@@ -7,23 +7,13 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t
 
 from ainerd.documents import FrameError, FrameReader, Whole
-from ainerd.technique import RunAnalysis
+from tests.documents.test_whole_frames import Sees
 
 SHAPE = (5, 6)
 FRAMES = np.random.default_rng(0).integers(0, 2, (8, *SHAPE)) * np.arange(1, 9)[:, None, None]  # at most 8
 FEW = FRAMES % 2  # for types of one bit
 PIXELS = np.array([7, 0, 29])
 PACKED = {"chunks": (1, *SHAPE), **hdf5plugin.Bitshuffle(cname="lz4")}
-
-
-class Wholes(RunAnalysis):
-    every = 4
-
-    def __init__(self):
-        self.frames = []
-
-    def whole(self, frame, number):
-        self.frames.append(frame)
 
 
 def check(path, frames=FRAMES):
@@ -33,11 +23,11 @@ def check(path, frames=FRAMES):
         file.create_dataset("d", data=frames.astype("<u2"), chunks=(1, *SHAPE))
     got = []
     for each in (plain, path):
-        seen, reader = Wholes(), FrameReader(each, "d", PIXELS, SHAPE)
-        blocks = np.concatenate(list(reader.blocks(0, len(frames), whole=Whole(seen))))
+        sees, reader = Sees(4), FrameReader(each, "d", PIXELS, SHAPE)
+        blocks = sees.take(reader.blocks(0, len(frames), whole=Whole(sees)))
         assert blocks.dtype.isnative and blocks.dtype.kind in "iuf" and blocks.dtype.itemsize in (1, 2, 4, 8)
-        assert blocks.dtype != np.float16 and len(seen.frames) == 2
-        got.append((blocks, np.array(seen.frames)))
+        assert blocks.dtype != np.float16 and [*sees.seen] == [3, 7]
+        got.append((blocks, np.array([*sees.seen.values()])))
     assert np.array_equal(got[0][0], frames.reshape(len(frames), -1)[:, PIXELS])
     assert all(map(np.array_equal, *got))
 

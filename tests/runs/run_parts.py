@@ -9,7 +9,7 @@ import numpy as np
 from ainerd.config import Detector
 from ainerd.runs import RecordedKeys, RunInProgress, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
-from tests.documents.flights import NUMBER, Flight, held, image
+from tests.documents.flights import NUMBER, Flight, held, image, told
 
 SHAPE = (2, 3)
 
@@ -98,10 +98,7 @@ class Sink(Writer):
 def fed(technique, documents, sink=None, on_begun=lambda result: None, late_s=0.0, **options):
     """Return the run after the documents, and its sink."""
     sink = sink or Sink(technique, **options)
-    run = RunInProgress(sink, on_begun=on_begun, late_s=late_s)
-    for name, doc in documents:
-        run(name, doc)
-    return run, sink
+    return told(RunInProgress(sink, on_begun=on_begun, late_s=late_s), documents), sink
 
 
 def written(folder, sums):
