@@ -106,15 +106,9 @@ def campaign_of(seed):
         knobs[name] = Knob(**options)
         costly |= knobs[name].costs
     policy = str(rng.choice([name for name in POLICIES if costly or name != "levels"]))
-    explorer = Explorer(
-        {name: knob.range for name, knob in knobs.items()},
-        knobs=knobs,
-        policy=POLICIES[policy],
-        beam_size=float(rng.uniform(0.05, 0.3)),
-        dose_limit=1,
-        labeler=lambda z: find_regimes(z, width=1.0).labels,
-        seed=int(rng.integers(100)),
-    )
+    rules = {"policy": POLICIES[policy], "beam_size": float(rng.uniform(0.05, 0.3)), "seed": int(rng.integers(100))}
+    bounds = {name: knob.range for name, knob in knobs.items()}
+    explorer = Explorer(bounds, knobs=knobs, labeler=lambda z: find_regimes(z, width=1.0).labels, dose_limit=1, **rules)
     devices = [
         Device(name, start(knob), lambda knob=knob: READBACK * np.ptp(knob.range) * rng.uniform(-1, 1))
         for name, knob in knobs.items()

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from ainerd.decisions import Rules, State, changes, reduce
 from ainerd.results import commands
 from ainerd.steering import Suggestion, Window
-from ainerd.words import utc_now
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 RULES = Rules(session="me", window=Window(BOUNDS, knobs={}), beam_size=0.1)
 START = State(window=RULES.window)
 T = time.time()
-NOW = utc_now()
 
 
 def plain(value):

@@ -81,16 +81,11 @@ def campaign(server):
         key = http.post("/auth/apikey", json=asked, headers=ann).json()["secret"]
     client = from_uri(server.uri, api_key=key)
     night, rng = Night(client, "toy", "mm", x=[0.0, 10.0], y=[0.0, 10.0]), np.random.default_rng(0)
-    night.keys = [
-        night.result(
-            100 + i,
-            point=[-8 if i < GROUP else 8, *rng.normal(size=3)],
-            p=0.001 if i == 5 else 0.5,
-            regime=int(i >= GROUP),
-            positions={"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)},
-        )
-        for i in range(RESULTS)
-    ]
+    night.keys = []
+    for i in range(RESULTS):
+        point, p = [-8 if i < GROUP else 8, *rng.normal(size=3)], 0.001 if i == 5 else 0.5
+        positions = {"x": 0.5 + 2.2 * (i % 5), "y": 0.5 + 2.2 * (i // 5)}
+        night.keys.append(night.result(100 + i, point=point, p=p, regime=int(i >= GROUP), positions=positions))
     labels = {key: int(i >= GROUP) for i, key in enumerate(night.keys)}
     night.store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels=labels))
     night.first, night.second = (night.suggestion(x=x, y=4.0) for x in (3.0, 9.0))

@@ -16,15 +16,9 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
     knobs = {"sample_x": place, "sample_y": place, "oven": oven}
     settings.steering = Steering(knobs=knobs, policy="raster")
     stage = session.stage
-    agent = build_agent(
-        session.client,
-        detector=session.detector,
-        actuators=[stage.x, stage.y, SynAxis(name="oven", value=300.0)],
-        rheometer=session.rheometer,
-        shutter=session.shutter,
-        settings=settings,
-    )
-    session.agent = agent
+    actuators = [stage.x, stage.y, SynAxis(name="oven", value=300.0)]
+    others = {"detector": session.detector, "rheometer": session.rheometer, "shutter": session.shutter}
+    session.agent = agent = build_agent(session.client, actuators=actuators, settings=settings, **others)
     agent.attach(session.RE)
     session.RE(agent.sample((2.0, 3.0, 310.0)))
     session.RE(agent.explore(2))

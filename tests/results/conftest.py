@@ -58,14 +58,9 @@ def store(server, ainerd):
 
 
 def make_record(**changes):
-    fields = {
-        "raw_uid": str(uuid.uuid4()),
-        "technique": "rheo_xpcs",
-        "agent": "ainerd",
-        "parameters": PARAMETERS,
-        "positions": {"sample_x": 1.0, "sample_y": 2.0},
-        "units": {"sample_x": "mm", "sample_y": "mm", "stress": "Pa"},
-    }
+    fields = {"raw_uid": str(uuid.uuid4()), "technique": "rheo_xpcs", "agent": "ainerd", "parameters": PARAMETERS}
+    fields["positions"] = {"sample_x": 1.0, "sample_y": 2.0}
+    fields["units"] = {"sample_x": "mm", "sample_y": "mm", "stress": "Pa"}
     return ResultRecord(**fields | changes)
 
 
@@ -114,29 +109,15 @@ def analysis():
 
 @pytest.fixture(scope="session")
 def partition():
-    return Partition.annular(
-        detector="lambda250k",
-        beam_center_px=(258.0, 250.0),
-        distance_m=4.0,
-        energy_keV=11.0,
-        q_range_inv_nm=(0.019, 0.029),
-    )
+    geometry = {"detector": "lambda250k", "beam_center_px": (258.0, 250.0), "distance_m": 4.0, "energy_keV": 11.0}
+    return Partition.annular(**geometry, q_range_inv_nm=(0.019, 0.029))
 
 
 def add_partition(store, partition):
-    record = ConfigurationRecord(
-        technique="rheo_xpcs",
-        parameters=PARAMETERS,
-        instrument={
-            "detector": "lambda250k",
-            "distance_m": 4.0,
-            "energy_keV": 11.0,
-            "pixel_m": 55e-6,
-            "beam_center_row_px": 258.0,
-            "beam_center_column_px": 250.0,
-        },
-        units={"q": "1/nm", "static_q": "1/nm", "phi": "degree"},
-    )
+    instrument = {"detector": "lambda250k", "distance_m": 4.0, "energy_keV": 11.0, "pixel_m": 55e-6}
+    instrument |= {"beam_center_row_px": 258.0, "beam_center_column_px": 250.0}
+    about = {"instrument": instrument, "units": {"q": "1/nm", "static_q": "1/nm", "phi": "degree"}}
+    record = ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS, **about)
     arrays = {name: getattr(partition, name) for name in ("roi_map", "static_map", "q", "phi", "static_q")}
     return store.add_configuration(record, arrays, {"roi_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)})
 
@@ -189,28 +170,18 @@ def make_night(server, partition):
             start = {"uid": uid, "time": run_time, "scan_id": i, "plan_name": "visit"}
             new_container(raw, uid, metadata={"start": start})
             store.add_suggestion(suggested)
-        record = make_record(
-            raw_uid=uid,
-            raw_path=f"raw/{uid}",
-            scan_id=i % 8,
-            run_time=run_time,
-            suggestion_id=suggested.id,
-            positions={"sample_x": x, "sample_y": 2.0},
-            start={"sample": "PEG 3", "user": "ada" if i % 2 else "bob", "proposal": 271, "plan": "visit"},
-            parameters=PARAMETERS if i < 8 else {**PARAMETERS, "size": 128},
-        )
-        keys.append(store.begin(record))
+        fields = {"raw_uid": uid, "raw_path": f"raw/{uid}", "scan_id": i % 8, "run_time": run_time}
+        fields |= {"suggestion_id": suggested.id, "positions": {"sample_x": x, "sample_y": 2.0}}
+        fields["start"] = {"sample": "PEG 3", "user": "ada" if i % 2 else "bob", "proposal": 271, "plan": "visit"}
+        fields["parameters"] = PARAMETERS if i < 8 else {**PARAMETERS, "size": 128}
+        keys.append(store.begin(make_record(**fields)))
         if i == 5:
             store.fail(keys[5], "zero photons in the bins: is the shutter open?")
             store.set_status(suggested.id, "failed", "zero photons", uid)
         elif i != 6:
-            result = make_analysis(
-                seed=i,
-                novelty_p={3: 0.003, 7: None}.get(i, 0.1 * (i + 1)),
-                embedding=[x + 0.05 * x**2, 0.0],
-                tau_s=10.0 ** (i - 5),
-                only=None if i in (2, 8) else ["tau"],
-            )
+            p, point = {3: 0.003, 7: None}.get(i, 0.1 * (i + 1)), [x + 0.05 * x**2, 0.0]
+            only = None if i in (2, 8) else ["tau"]
+            result = make_analysis(seed=i, novelty_p=p, embedding=point, tau_s=10.0 ** (i - 5), only=only)
             stress = (np.arange(4.0), 10.0 * i + np.array([3.0, 1.0, 2.0, 4.0]))
             changes = {"n_frames": 1600, "frame_time_s": 0.01, "regime": i % 2, "atlas_version": 1}
             store.complete(keys[i], result, series={"stress": stress}, **changes)

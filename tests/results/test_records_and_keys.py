@@ -67,9 +67,6 @@ def test_values_that_no_catalog_stores_become_text():
     assert ResultRecord.key_of({}, series_id="ramp=\ud800") == ResultRecord.key_of({}, series_id=r"ramp=\ud800")
 
 
-RUN = "0d1c3d7e-8f2f-4f0e-9d0f-0123456789ab"
-
-
 def test_parameters_that_are_not_json_are_refused():
     with pytest.raises(ValueError, match="parameters must be plain JSON"):
         digest({"bad": float("nan")})

@@ -7,11 +7,6 @@ from sim_devices import OscillatingRheometer, Oscillation, SoftSolid, frame_time
 from tests.sim_devices.conftest import SetClock
 
 STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.1),))
-BOX = 20_000.0
-
-
-def paths(sample, t_s, seed=0):
-    return np.stack(list(sample.positions(np.asarray(t_s, dtype=float), BOX, np.random.default_rng(seed))))
 
 
 def test_the_stress_is_that_of_the_moduli_and_has_a_third_harmonic_above_yielding():

@@ -3,8 +3,6 @@ import numpy as np
 from ainerd_xpcs.dynamics import clock
 from sim_devices import hidden_sample
 
-SEEDS = range(4)
-
 
 def places(sample, n=40):
     """One position deep inside each region, in mm."""

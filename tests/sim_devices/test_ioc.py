@@ -20,7 +20,6 @@ from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PORT = int(os.environ["EPICS_CA_SERVER_PORT"])
 SMALL = TOML.with_name("small.instrument.toml")
 LIMIT_S = 20

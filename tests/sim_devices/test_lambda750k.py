@@ -29,14 +29,9 @@ def make_detector(tmp_path, small):
 
     def make(num_images=120, *, speed=1e4, geometry=small, dynamics=None, **options):
         fluid = dynamics or Dynamics(family="fluid", tau_s=2)
-        made = Lambda750k(
-            name="lambda750k",
-            directory=tmp_path / "alone",
-            geometry=geometry,
-            clock=SimClock(speed),
-            sample_now=lambda age, duration, rng: fluid,
-            **{"flicker_rms": 0.0, **options},
-        )
+        options = {"directory": tmp_path / "alone", "geometry": geometry, "flicker_rms": 0.0} | options
+        clock = SimClock(speed)
+        made = Lambda750k(name="lambda750k", clock=clock, sample_now=lambda age, duration, rng: fluid, **options)
         made.cam.num_images.put(num_images)
         return made
 

@@ -48,14 +48,8 @@ class Beamline:
         self.x, self.temperature = SynAxis(name="sample_x"), Signal(name="temperature", value=300.0)
         self.camera = Camera(self.x, name="camera")
         self.RE = RunEngine({}, context_managers=[])
-        self.RE.subscribe(
-            TiledWriter(
-                open_catalog(self.client)[0],
-                batch_size=1,
-                max_array_size=0,
-                backup_directory=folder / "tiled/unwritten",
-            )
-        )
+        (raw, _), backup = open_catalog(self.client), folder / "tiled/unwritten"
+        self.RE.subscribe(TiledWriter(raw, batch_size=1, max_array_size=0, backup_directory=backup))
         self.agent = None
 
     def start_agent(self, **options):

@@ -22,40 +22,20 @@ def campaign(regimes, *, p=0.5, status="complete", **options):
     n = len(regimes)
     rng = np.random.default_rng(0)
     keys = [f"run-{i}" for i in range(n)]
-    table = pd.DataFrame(
-        {
-            "status": status,
-            "sample_x": np.linspace(1, 9, n),
-            "sample_y": 2.0,
-            "novelty_p": p,
-            "novel": np.less_equal(p, 0.05),
-            "regime": pd.array(regimes, "Int64"),
-            "n_frames": pd.array([500] * n, "Int64"),
-            "frame_time_s": 0.1,
-        },
-        index=pd.Index(keys, name="key"),
-    ).astype({"novel": "boolean"})
+    columns = {"status": status, "sample_x": np.linspace(1, 9, n), "sample_y": 2.0, "novelty_p": p, "frame_time_s": 0.1}
+    columns |= {"regime": pd.array(regimes, "Int64"), "n_frames": pd.array([500] * n, "Int64")}
+    columns["novel"] = pd.array(np.less_equal(p, 0.05) | np.zeros(n, bool), "boolean")
+    table = pd.DataFrame(columns, index=pd.Index(keys, name="key"))
+    table.attrs["units"] = UNITS
     points = np.eye(8)[np.maximum(regimes, 0)] * 5 + rng.normal(0, 0.1, (n, 8))
     done = table.index[table["status"] == "complete"]
-    given = {
-        "table": table,
-        "embeddings": pd.DataFrame(points, index=keys).loc[done],
-        "alpha": 0.05,
-        "bounds": BOUNDS,
-        "panels": rheo_xpcs,
-        "arrays": {
-            key: {"c2": np.full((18, 8, 8), 1 + 0.01 * i), "latent": np.full((18, 4), 10.0 * regime)}
-            for i, (key, regime) in enumerate(zip(keys, regimes, strict=True))
-            if key in done
-        },
-        "series": {
-            key: {"stress": np.array([[-1.0, 0, 25, 50], [99, 90 + i, 89, 88]])}
-            for i, key in enumerate(keys)
-            if key in done
-        },
-    }
-    table.attrs["units"] = UNITS
-    return Scene(**(given | options))
+    arrays, series = {}, {}
+    for i, (key, regime) in enumerate(zip(keys, regimes, strict=True)):
+        if key in done:
+            arrays[key] = {"c2": np.full((18, 8, 8), 1 + 0.01 * i), "latent": np.full((18, 4), 10.0 * regime)}
+            series[key] = {"stress": np.array([[-1.0, 0, 25, 50], [99, 90 + i, 89, 88]])}
+    given = {"table": table, "embeddings": pd.DataFrame(points, index=keys).loc[done], "alpha": 0.05, "bounds": BOUNDS}
+    return Scene(**(given | {"panels": rheo_xpcs, "arrays": arrays, "series": series} | options))
 
 
 def panel(figure, label):

@@ -62,17 +62,8 @@ def test_a_kernel_agrees_with_random_fields():
     """<E1 E2*> of a static field and two that turn, each with its own clock, summed over many speckles."""
     rng = np.random.default_rng(0)
     band = Dynamics(family="flow", tau_s=9.0, flow_rad_s=-0.4, flow_deg=20, plateau=0.3)
-    dynamics = Dynamics(
-        family="banded",
-        tau_s=4.0,
-        static=0.4,
-        flow_rad_s=1.3,
-        flow_deg=60,
-        anisotropy=0.5,
-        anisotropy_deg=85,
-        second=band,
-        second_share=0.3,
-    )
+    flow = {"static": 0.4, "flow_rad_s": 1.3, "flow_deg": 60, "second": band, "second_share": 0.3}
+    dynamics = Dynamics(family="banded", tau_s=4.0, anisotropy=0.5, anisotropy_deg=85, **flow)
     t, phi = np.array([0.0, 0.5, 2.0, 6.0]), 85.0
 
     def draw_fields(n):

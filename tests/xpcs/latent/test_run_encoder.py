@@ -9,7 +9,6 @@ from ainerd_xpcs.latent import SHIPPED, Encoder, ModelError, read_tensors, run_e
 from sim_devices import Yielding
 
 FLUID = Dynamics(family="fluid", tau_s=0.05)
-SLOW = Dynamics(family="slow", tau_s=2.0, exponent=1.5)
 FLOW = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=40.0, flow_deg=90.0)
 PHI = np.arange(10.0, 360.0, 20.0)
 

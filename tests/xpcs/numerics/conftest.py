@@ -3,6 +3,9 @@ import pytest
 
 from ainerd_xpcs.numerics import Partition
 
+RING = {"detector": "lambda750k", "beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0}
+RING["q_range_inv_nm"] = 0.019, 0.029
+
 
 @pytest.fixture(scope="module")
 def partition():

@@ -6,6 +6,7 @@ from pyFAI.detectors import Detector
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ainerd_xpcs.numerics import Partition
+from tests.xpcs.numerics.conftest import RING
 
 PIXEL = 75e-6
 PLAIN = Detector(pixel1=PIXEL, pixel2=PIXEL, max_shape=(180, 240))
@@ -62,39 +63,29 @@ def test_a_pixel_at_the_start_of_the_first_sector_is_kept():
         assert turned.n_pixels.sum() == whole.n_pixels.sum()
 
 
-# Mistakes in the settings of an instrument with the ring on its detector.
-RIGHT = {
-    "detector": "lambda750k",
-    "beam_center_px": (258.0, 778.0),
-    "distance_m": 8.0,
-    "energy_keV": 11.0,
-    "q_range_inv_nm": (0.019, 0.029),
-}
-
-
 @pytest.mark.parametrize("wrong", [{"beam_center_px": (778.0, 258.0)}, {"energy_keV": 11000.0}])
 def test_a_ring_beside_the_detector_is_asked_about(wrong):
     with pytest.raises(ValueError, match="no pixel lies in the rings .* q runs .* 1/nm on this detector") as error:
-        Partition.annular(**RIGHT | wrong)
+        Partition.annular(**RING | wrong)
     assert "is distance_m in metres, energy_keV in keV, q in 1/nm, beam_center_px (row, column)?" in str(error.value)
 
 
 def test_inverted_and_transposed_masks_are_refused():
     bad = np.zeros((516, 1556), bool)
     bad[::20, ::30] = True
-    assert Partition.annular(**RIGHT, mask=bad).n_roi == 18
+    assert Partition.annular(**RING, mask=bad).n_roi == 18
     with pytest.raises(ValueError, match=r"mask takes away 99.8% of the detector and 9\d.\d% .* is it inverted\?"):
-        Partition.annular(**RIGHT, mask=~bad)
+        Partition.annular(**RING, mask=~bad)
     with pytest.raises(ValueError, match=r"is it inverted\?"):
-        Partition.annular(**RIGHT).without(~bad)
+        Partition.annular(**RING).without(~bad)
     with pytest.raises(ValueError, match=r"mask has shape \(1556, 516\), .*\(516, 1556\): it is transposed"):
-        Partition.annular(**RIGHT, mask=bad.T)
+        Partition.annular(**RING, mask=bad.T)
     with pytest.raises(ValueError, match="mask must be of booleans, or of 0 and 1, got float64"):
-        Partition.annular(**RIGHT, mask=bad * 1.0)
+        Partition.annular(**RING, mask=bad * 1.0)
     ring = np.zeros_like(bad)
     ring[150:370, 650:900] = True
     with pytest.raises(ValueError, match="no pixel is left in the bins: mask covers all"):
-        Partition.annular(**RIGHT, mask=ring)
+        Partition.annular(**RING, mask=ring)
 
 
 @pytest.mark.parametrize(
@@ -108,4 +99,4 @@ def test_inverted_and_transposed_masks_are_refused():
 )
 def test_contradictory_arguments_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        Partition.annular(**RIGHT | change)
+        Partition.annular(**RING | change)

@@ -2,18 +2,11 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.numerics import Partition
-
-ANNULUS = {
-    "detector": "lambda750k",
-    "beam_center_px": (258.0, 778.0),
-    "distance_m": 8.0,
-    "energy_keV": 11.0,
-    "q_range_inv_nm": (0.019, 0.029),
-}
+from tests.xpcs.numerics.conftest import RING
 
 
 def test_gaps_and_their_borders_are_masked():
-    lambda_partition = Partition.annular(**ANNULUS)
+    lambda_partition = Partition.annular(**RING)
     assert np.array_equal(lambda_partition.n_pixels[:9], lambda_partition.n_pixels[9:])  # of opposite bins
     assert not lambda_partition.roi_map[255:261].any()
     assert not lambda_partition.roi_map[:, 775:781].any()

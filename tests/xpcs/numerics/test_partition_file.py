@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 
 from ainerd_xpcs.numerics import Partition
-
-RING = {"beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0, "q_range_inv_nm": (0.019, 0.029)}
+from tests.xpcs.numerics.conftest import RING
 
 
 def test_a_saved_partition_is_loaded_unchanged(tmp_path, partition):
-    for saved in (Partition.annular(detector="lambda750k", **RING, n_q=2), partition):
+    for saved in (Partition.annular(**RING, n_q=2), partition):
         saved.save(tmp_path / "bins.h5")
         read = Partition.load(tmp_path / "bins.h5")
         for name in ("roi_map", "static_map", "pixels", "q", "phi", "static_q"):
@@ -16,7 +15,7 @@ def test_a_saved_partition_is_loaded_unchanged(tmp_path, partition):
 
 
 def test_a_file_holds_the_masks_of_nxxpcs(tmp_path):
-    Partition.annular(detector="lambda750k", **RING).save(tmp_path / "bins.h5")
+    Partition.annular(**RING).save(tmp_path / "bins.h5")
     with h5py.File(tmp_path / "bins.h5") as file:
         masks = file["entry/instrument/masks"]
         assert masks.attrs["NX_class"] == "NXnote"

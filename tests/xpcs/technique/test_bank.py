@@ -23,6 +23,7 @@ from ainerd_xpcs.technique import (
     write_bank,
 )
 from tests.noisy_runs import noisy_runs
+from tests.xpcs.numerics.conftest import RING
 
 RUN = {"n_frames": 500, "counts": 0.5, "n_pixels": 570}
 
@@ -103,8 +104,7 @@ def test_a_flow_past_a_wall_loses_its_fringes_in_a_ring_of_a_wide_range_of_q(cel
 
 
 def test_the_range_of_q_of_a_ring_is_that_of_its_static_rings():
-    annulus = {"detector": "lambda750k", "beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0}
-    of = {n: rings(Partition.annular(**annulus, q_range_inv_nm=(0.019, 0.029), n_static=n))[0] for n in (1, 4)}
+    of = {n: rings(Partition.annular(**RING, n_static=n))[0] for n in (1, 4)}
     assert of[4].q_spread == pytest.approx(0.005 / 0.024, rel=0.05)
     assert of[1].q_spread == pytest.approx(0, abs=1e-9)  # unknown
 

@@ -1,12 +1,13 @@
 """The picture of the beam in an exported file, read back by h5py and by the reader of pyXpcsViewer."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
-from ainerd.technique import Analysis
 from ainerd_files.exports import along_diagonals, resampled
 from ainerd_xpcs.numerics import g2_from_two_time
 from ainerd_xpcs.technique import Field, Picture, q_of_pixels
@@ -55,16 +56,10 @@ def file(server, partition, seen, tmp_path_factory):
     store = ResultStore(ainerd)
     add_partition(store, partition)
     _, _, arrays, summary = seen
-    base = make_analysis()
-    analysis = Analysis(
-        embedding=base.embedding,
-        novelty_p=None,
-        arrays={**base.arrays, "g2_err": base.arrays["g2"] / 10, **arrays},
-        dims={**base.dims, "g2_err": ("azimuth", "tau"), **DIMS},
-        summary={**summary, "temperature": 25.1},
-        tables=base.tables,
-        units=UNITS,
-    )
+    base, summary = make_analysis(novelty_p=None), {**summary, "temperature": 25.1}
+    arrays = {**base.arrays, "g2_err": base.arrays["g2"] / 10, **arrays}
+    dims = {**base.dims, "g2_err": ("azimuth", "tau"), **DIMS}
+    analysis = replace(base, arrays=arrays, dims=dims, summary=summary, units=UNITS)
     key = store.begin(make_record(scan_id=3, run_time=1.7e9))
     store.complete(key, analysis, n_frames=T, frame_time_s=FRAME_TIME_S)
     return export(store, key, tmp_path_factory.mktemp("beam") / "scan_3.nxs")
