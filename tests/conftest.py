@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -179,6 +180,28 @@ class Place:
 def place(server, request):
     """For the tests of one file; a server takes seconds to start."""
     return Place(server, request.module.__name__)
+
+
+@pytest.fixture
+def gathered():
+    """Collects in a thread what a function yields, until the event that it gets is set at the end of the test."""
+    stop, threads = threading.Event(), []
+
+    def gather(make):
+        def work():
+            for each in make(stop):
+                got.append(each)
+
+        got = []
+        threads.append(threading.Thread(target=work, daemon=True))
+        threads[-1].start()
+        return got
+
+    yield gather
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -85,14 +85,10 @@ def test_each_key_has_a_line_with_its_default_or_an_example(pebble):
 
 
 def test_set_replaces_the_line_and_keeps_its_comment(pebble):
-    given = {"name": "P1", "detector.image": '"eiger_image"', "detector.n_frames": "", "steering.dose_limit": "4"}
-    given |= {
-        "pebble.width": "120",
-        "pebble.nameLong": "it's round",
-        "pebble.size.inner": "2",
-        "recorded.units.x": "mm",
-    }
+    given = {"name": "P1", "detector.image": '"eiger_image"', "detector.n_frames": "", "recorded.units.x": "mm"}
+    given |= {"pebble.width": "120", "pebble.nameLong": "it's round", "pebble.size.inner": "2"}
     given |= {"steering.bounds": "{ x = [-1.0, 1.0] }", "recorded.readings": '{ weight = "scale_weight" }'}
+    given["steering.dose_limit"] = "4"
     done = init(*(x for key, value in given.items() for x in ("--set", f"{key}={value}")))
     assert done.exit_code == 0, done.output
     settings, text = Settings.load("here/agent.toml"), (pebble / "here" / "agent.toml").read_text()

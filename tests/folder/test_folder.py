@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from dataclasses import replace
 from datetime import datetime
 
@@ -211,26 +210,15 @@ def test_nothing_outside_the_roots_is_read(tmp_path, how):
 
 
 @pytest.fixture
-def follow(place, tmp_path):
+def follow(place, tmp_path, gathered):
     """Follow a folder in a thread; the runs' documents are appended to the list that it returns."""
-    raw, stop, threads = open_catalog(place.client())[0], threading.Event(), []
+    raw, _ = open_catalog(place.client())
 
     def start(late_s=0.5, **more):
-        got, folder = [], Folder(tmp_path, acquisition(tmp_path, tmp_path, **more), late_s)
+        folder = Folder(tmp_path, acquisition(tmp_path, tmp_path, **more), late_s)
+        return gathered(lambda stop: folder_documents(folder, intake(raw, stop)))
 
-        def watched():
-            for documents in folder_documents(folder, intake(raw, stop)):
-                got.append(documents)
-
-        threads.append(threading.Thread(target=watched, daemon=True))
-        threads[-1].start()
-        return got
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
+    return start
 
 
 def names(got):

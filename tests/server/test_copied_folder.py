@@ -46,14 +46,9 @@ def home(tmp_path_factory):
         )
         table.append_partition(0, pyarrow.table({"t": [0.5, 1.5]}))
         asset = Asset(data_uri=(frames / "one.h5").as_uri(), is_directory=False, parameter="data_uris", num=0)
-        source = DataSource(
-            structure_family=StructureFamily.array,
-            structure=ArrayStructure.from_array(np.empty((2, 3, 4), int)),
-            mimetype="application/x-hdf5",
-            parameters={"dataset": "data"},
-            management="external",
-            assets=[asset],
-        )
+        content = {"mimetype": "application/x-hdf5", "parameters": {"dataset": "data"}, "assets": [asset]}
+        shape = ArrayStructure.from_array(np.empty((2, 3, 4), int))
+        source = DataSource(structure_family="array", structure=shape, management="external", **content)
         raw.new(StructureFamily.array, [source], key="frames")
     shutil.copytree(folder / "tiled", folder / "copied")
     (folder / "tiled").rename(folder / "gone")

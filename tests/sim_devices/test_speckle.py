@@ -14,6 +14,7 @@ TIMES = (np.arange(T) + 0.5) * DURATION / T
 AZIMUTHS = np.arange(0.5, 360)  # 20 in a bin, each shown by 20 pixels
 PHI = np.repeat(AZIMUTHS, 20)
 TURN = 2 * np.pi / DURATION
+BAND = Dynamics(family="flow", tau_s=60, flow_rad_s=7 * TURN)
 REGIMES = {
     "stretched": Dynamics(family="fluid", tau_s=2, exponent=0.5),
     "ageing, rejuvenated": Dynamics(
@@ -24,13 +25,7 @@ REGIMES = {
         family="arrested", tau_s=5, plateau=0.7, exponent=1.5, anisotropy=0.5, anisotropy_deg=30
     ),
     "flow": Dynamics(family="flow", tau_s=40, static=0.45, flow_rad_s=5 * TURN, flow_deg=70),
-    "banded": Dynamics(
-        family="banded",
-        tau_s=30,
-        flow_rad_s=2 * TURN,
-        second=Dynamics(family="flow", tau_s=60, flow_rad_s=7 * TURN),
-        second_share=0.4,
-    ),
+    "banded": Dynamics(family="banded", tau_s=30, flow_rad_s=2 * TURN, second=BAND, second_share=0.4),
     "echo": Dynamics(family="echo", tau_s=100, exponent=2, echo=(1.2, 0.1)),
     "ballistic": Dynamics(family="ballistic", tau_s=2, exponent=2, arrest_s=9),
 }

@@ -4,8 +4,6 @@ import threading
 import time
 from datetime import datetime
 
-import msgpack
-import msgpack_numpy
 import pytest
 from bluesky import RunEngine
 from bluesky.callbacks.zmq import Publisher
@@ -19,35 +17,9 @@ from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
 from ainerd.sources._catalogue import tiled_documents
 from tests.containers import new_container
+from tests.sources.test_bytes import pack
 from tests.tiled_servers import free_port
 from tests.waiting import until
-
-
-def pack(value):
-    return msgpack.packb(value, default=msgpack_numpy.encode)
-
-
-@pytest.fixture
-def gathered():
-    """Collect documents of a source in a thread until it is stopped."""
-    stop, threads = threading.Event(), []
-
-    def gather(make, **options):
-        got = []
-
-        def work():
-            for document in make(stop, **options):
-                got.append(document)
-
-        threads.append(threading.Thread(target=work, daemon=True))
-        threads[-1].start()
-        return got
-
-    yield gather
-    stop.set()
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 def opened(source, stop, raw=None, *, once=False):

@@ -14,14 +14,10 @@ from ainerd.words import coordinate, here, named_place, place, rendered, rounded
 @pytest.mark.parametrize(
     ("x", "text"),
     [
-        (0.0, "0.00"),
-        (-12.3456, "-12.35"),
-        (0.5231, "0.523"),
-        (0.00412, "0.00412"),
-        (3.3e-7, "3.30e-07"),
+        (0.0, "0.00"), (-12.3456, "-12.35"), (0.5231, "0.523"), (0.00412, "0.00412"), (3.3e-7, "3.30e-07"),
         (math.nan, "nan"),
     ],
-)
+)  # fmt: skip
 def test_a_coordinate_has_two_decimals_and_three_digits(x, text):
     assert coordinate(x) == text
 

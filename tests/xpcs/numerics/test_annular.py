@@ -14,13 +14,8 @@ GEOMETRY = {"detector": PLAIN, "distance_m": 5.0, "energy_keV": 12.0}
 
 
 def pyfai_q_phi(row, column, detector=PLAIN, distance=5.0, energy=12.0):
-    ai = AzimuthalIntegrator(
-        dist=distance,
-        poni1=row * detector.pixel1,
-        poni2=column * detector.pixel2,
-        detector=detector,
-        wavelength=12.398419843320026e-10 / energy,
-    )
+    poni1, poni2, wavelength = row * detector.pixel1, column * detector.pixel2, 12.398419843320026e-10 / energy
+    ai = AzimuthalIntegrator(dist=distance, poni1=poni1, poni2=poni2, detector=detector, wavelength=wavelength)
     return ai.center_array(unit="q_nm^-1"), np.rad2deg(ai.center_array(unit="chi_rad")) % 360
 
 

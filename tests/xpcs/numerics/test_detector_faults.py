@@ -60,12 +60,9 @@ def screened(frames, block=50, kind=Screen):
 
 @settings(max_examples=12, deadline=None)
 @given(
-    seed=st.integers(0, 2**30),
-    photons=st.sampled_from([1e-3, 1e-2, 0.05, 0.5, 5.0, 50.0]),
-    tau=st.sampled_from([0.1, 5.0, 60.0, 1e9]),
-    modes=st.sampled_from([1, 2, 5]),
-    static=st.sampled_from([0.0, 0.5]),
-)
+    seed=st.integers(0, 2**30), photons=st.sampled_from([1e-3, 1e-2, 0.05, 0.5, 5.0, 50.0]),
+    tau=st.sampled_from([0.1, 5.0, 60.0, 1e9]), modes=st.sampled_from([1, 2, 5]), static=st.sampled_from([0.0, 0.5]),
+)  # fmt: skip
 def test_an_ordinary_run_is_left_as_it_is(seed, photons, tau, modes, static):
     """Cases include frames of one or two photons, of which many are equal, and static speckle of contrast 1."""
     frames = movie(seed, photons, tau, modes, static=static)
@@ -265,13 +262,9 @@ def test_frames_of_a_sample_that_is_sheared_to_and_fro_are_in_order(a_cycle, fir
 
 @settings(max_examples=15, deadline=None)
 @given(
-    seed=st.integers(0, 2**30),
-    n=st.sampled_from([400, 700, 5000]),
-    lost=st.sampled_from([0, 1, 7, 30]),
-    delay=st.sampled_from([-3, 0, 5]),
-    flicker=st.sampled_from([0.0, 0.1, 0.3]),
-    photons=st.sampled_from([0.3, 3000.0]),
-)
+    seed=st.integers(0, 2**30), n=st.sampled_from([400, 700, 5000]), lost=st.sampled_from([0, 1, 7, 30]),
+    delay=st.sampled_from([-3, 0, 5]), flicker=st.sampled_from([0.0, 0.1, 0.3]), photons=st.sampled_from([0.3, 3000.0]),
+)  # fmt: skip
 def test_lost_frames_are_seen_by_a_monitor(seed, n, lost, delay, flicker, photons):
     """The monitor may be read some frames earlier or later in the whole run, and it has noise of its own."""
     rng = np.random.default_rng(seed)

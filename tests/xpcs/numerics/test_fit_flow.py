@@ -16,14 +16,10 @@ Q = 0.024
 @example(40, 0.0009, 0.5, 0.0, 0.46, 0.248, 64)
 @example(8, 0.0005, 0.5, 0.9, 1.67, 3.151, 31)
 @given(
-    n_lag=st.sampled_from([8, 16, 40]),
-    of_run=st.floats(1e-4, 10),
-    exponent=st.floats(0.4, 2.0),
-    static=st.sampled_from([0.0, 0.3, 0.9]),
-    fringes=st.floats(0.01, 1000),
-    noise=st.floats(0.001, 3.0),
+    n_lag=st.sampled_from([8, 16, 40]), of_run=st.floats(1e-4, 10), exponent=st.floats(0.4, 2.0),
+    static=st.sampled_from([0.0, 0.3, 0.9]), fringes=st.floats(0.01, 1000), noise=st.floats(0.001, 3.0),
     seed=st.integers(0, 99),
-)
+)  # fmt: skip
 def test_whatever_bins_show_a_fit_comes_to_an_end(n_lag, of_run, exponent, static, fringes, noise, seed):
     """The fit also ends if a start leads to complete decay before the first lag, where g2 depends on nothing."""
     tau = np.geomspace(0.5, 500, n_lag)

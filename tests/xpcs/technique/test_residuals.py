@@ -7,9 +7,8 @@ from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.technique import RESIDUALS, run_features, sectors_of
 from studies import _exposures as synthetic
 
-SHOT, PIXELS = 64 / 250, 570
+PIXELS = 570
 SEEN = synthetic.Instrument(0.2, 250.0, (PIXELS,) * 18)
-ROWS, COLS = np.triu_indices(64)
 
 
 def described(kind, n=4, **options):
