@@ -67,15 +67,13 @@ def test_parameters_of_each_setting_of_the_detector_that_changes_numbers(setting
 def test_specs_of_stored_nodes(server):
     raw, ainerd = open_catalog(server.client().create_container(f"pins-{uuid.uuid4()}"))
     store = ResultStore(ainerd, agent="a")
-    analysis = Analysis(
-        embedding=np.zeros(2, np.float32), novelty_p=None, arrays={"c2": np.ones((1, 4, 4), np.float32)}
-    )
+    arrays = {"c2": np.ones((1, 4, 4), np.float32)}
+    analysis = Analysis(embedding=np.zeros(2, np.float32), novelty_p=None, arrays=arrays)
     record = ResultRecord(raw_uid=RUN, technique="rheo_xpcs", agent="a", parameters={"size": 4})
     store.complete(store.begin(record), analysis)
     store.add_suggestion(SuggestionRecord(agent="a", positions={"x": 1.0}, reason="unexplored"))
-    store.add_atlas(
-        AtlasRecord(labels={record.key: 0}, n_regimes=1, supported_range=(1, 1), agent="a", digest=record.digest)
-    )
+    of_agent = {"agent": "a", "digest": record.digest}
+    store.add_atlas(AtlasRecord(labels={record.key: 0}, n_regimes=1, supported_range=(1, 1), **of_agent))
     store.log("a line")
     store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 4}), {}, {})
     agent = AgentNode(ainerd, "a")

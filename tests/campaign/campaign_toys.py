@@ -40,9 +40,7 @@ class Toy(Technique):
         names, free = {}, iter(range(1000))
         taken = set() if previous is None else set(previous.tolist())
         for group in dict.fromkeys(groups.tolist()):
-            known = (
-                Counter(previous[(groups == group) & (previous >= 0)].tolist()) if previous is not None else Counter()
-            )
+            known = Counter() if previous is None else Counter(previous[(groups == group) & (previous >= 0)].tolist())
             names[group] = known.most_common(1)[0][0] if known else next(n for n in free if n not in taken)
         return Regimes(
             labels=np.array([names[group] for group in groups.tolist()]),

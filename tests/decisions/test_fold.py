@@ -76,10 +76,8 @@ def test_other_bounds_and_boxes_withdraw_positions_outside():
     assert [x.suggestion for x in effects if isinstance(x, changes.SetStatus)] == [outside.id]
     state, _ = fold(asked(commands.Exclude(region={"x": (0.0, 2.0)})), state=state)
     assert not state.waiting and state.window.excluded == [{"x": (0.0, 2.0)}]
-    wide, unknown = (
-        commands.SetBounds(bounds={"x": (-1.0, 5.0), "y": (0.0, 10.0)}),
-        commands.Exclude(region={"z": (0, 1)}),
-    )
+    wide = commands.SetBounds(bounds={"x": (-1.0, 5.0), "y": (0.0, 10.0)})
+    unknown = commands.Exclude(region={"z": (0, 1)})
     after, _ = fold(asked(wide), asked(unknown), state=state)
     assert after.window is state.window
     assert {after.answers[x.id].status for x in (wide, unknown)} == {"refused"}
@@ -135,9 +133,8 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
         assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
         assert sum(not each.created for each in state.waiting) <= 1
         assert not any(state.objection(each.suggestion.position) for each in state.waiting if each.created)
-        written = (
-            event if isinstance(event, changes.Measured) else changes.parse_change(plain(changes.record_of(event)))
-        )
+        if not isinstance(written := event, changes.Measured):
+            written = changes.parse_change(plain(changes.record_of(event)))
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
     kept = State.model_validate(plain(state.saved()), context=rules)
     for name in ("waiting", "failed", "held", "names", "fetched"):

@@ -95,9 +95,7 @@ def test_frames_have_the_numbers_that_their_documents_give(folder, kind, reads):
     require(folder, KINDS[kind], range(99) if reads == "each" else ())
 
 
-STEPS = st.lists(
-    st.tuples(st.sampled_from("aaaab"), st.sampled_from([0, 0, 0, 3, 7, -4, -30]), st.integers(0, 25)), max_size=8
-)
+STEP = st.tuples(st.sampled_from("aaaab"), st.sampled_from([0, 0, 0, 3, 7, -4, -30]), st.integers(0, 25))
 
 
 def stepped(steps):
@@ -110,7 +108,7 @@ def stepped(steps):
     return datums
 
 
-@given(STEPS.map(stepped), st.sets(st.integers(0, 8)))
+@given(st.lists(STEP, max_size=8).map(stepped), st.sets(st.integers(0, 8)))
 @example([("a", 0, 1, 0), ("a", 1, 1, 0), ("a", 1, 2, 3)], set())  # a document without frames repeats a number
 @settings(max_examples=120, deadline=None)
 def test_any_sequence_gives_the_right_frames_or_a_reason(folder, datums, reads):

@@ -100,11 +100,9 @@ def series(tmp_path, spec, datums, shape, n=N):
             data = master.create_group("entry/data")
             for k, start in enumerate(range(0, N, 8), start=1):
                 name = f"eiger_{seq_id}_data_{k:06d}.h5"
+                part, packed = movie[start : start + 8], hdf5plugin.Bitshuffle(cname="lz4")
                 with h5py.File(tmp_path / name, "w") as file:
-                    part = movie[start : start + 8]
-                    file.create_dataset(
-                        "entry/data/data", data=part, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4")
-                    )
+                    file.create_dataset("entry/data/data", data=part, chunks=(1, 3, 4), **packed)
                 data[f"data_{k:06d}"] = h5py.ExternalLink(name, "/entry/data/data")
     made, path = Flight(), str(tmp_path / "eiger").lstrip("/")
     kwargs = {"images_per_file": 8}

@@ -55,9 +55,8 @@ def test_a_detector_that_reports_a_fault_is_flagged_with_the_largest_value():
     assert [run.flagged(event) for event in (1, 2, 3)] == [
         None, *(f"the detector reports a fault: x is {x}, above 10.5" for x in (11, 12)),
     ]  # fmt: skip
-    assert read(Detector(image="det", flags={"slit": 7.5})).flagged() == (
-        "the detector reports a fault: slit is 8, above 7.5"
-    )
+    of_slit = read(Detector(image="det", flags={"slit": 7.5}))
+    assert of_slit.flagged() == "the detector reports a fault: slit is 8, above 7.5"
     assert read(Detector(image="det", flags={"slit": 8.0, "no": 0.0})).flagged() is None
 
 

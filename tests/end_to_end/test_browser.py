@@ -56,20 +56,28 @@ def put_result(session, i, embedding, parameters):
     n, lags = 32, 0.5 * np.arange(1, 21)
     decay = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / (2 + i))
     maps = 1 + 0.2 * decay + rng.normal(0, 0.01, (18, n, n))
-    arrays = {"c2": maps.astype(np.float32), "denoised": maps[:, ::2, ::2].astype(np.float32)}
-    arrays["g2"] = 1 + 0.2 * np.exp(-lags / 3) + rng.normal(0, 0.01, (18, 20))
-    arrays |= {"g2_err": np.full((18, 20), 0.01), "tau": lags, "mean_frame": rng.random((20, 30), dtype=np.float32)}
-    arrays |= {"intensity": rng.random((18, 25)), "intensity_total": rng.random(25)}
-    analysis = Analysis(
-        embedding=(embedding + rng.normal(0, 0.1, embedding.size)).astype(np.float32),
-        novelty_p=0.001 if i == 5 else 0.1 + 0.8 * rng.random(),
-        arrays=arrays | {"intensity_time": 2.0 * np.arange(25)},
-        summary={"tau_s": 3.0 + i, "tau_s_err": 0.1, "kww_exponent": 1.0, "contrast": 0.2},
-        units={"tau_s": "s"},
-        model={"name": "encoder", "sha256": "0" * 64},
-        calibration={"id": "bank", "n": 500, "alpha": 0.05},
+    session.store.complete(
+        key,
+        Analysis(
+            embedding=(embedding + rng.normal(0, 0.1, embedding.size)).astype(np.float32),
+            novelty_p=0.001 if i == 5 else 0.1 + 0.8 * rng.random(),
+            arrays={
+                "c2": maps.astype(np.float32),
+                "denoised": maps[:, ::2, ::2].astype(np.float32),
+                "g2": 1 + 0.2 * np.exp(-lags / 3) + rng.normal(0, 0.01, (18, 20)),
+                "g2_err": np.full((18, 20), 0.01),
+                "tau": lags,
+                "mean_frame": rng.random((20, 30), dtype=np.float32),
+                "intensity": rng.random((18, 25)),
+                "intensity_total": rng.random(25),
+                "intensity_time": 2.0 * np.arange(25),
+            },
+            summary={"tau_s": 3.0 + i, "tau_s_err": 0.1, "kww_exponent": 1.0, "contrast": 0.2},
+            units={"tau_s": "s"},
+            model={"name": "encoder", "sha256": "0" * 64},
+            calibration={"id": "bank", "n": 500, "alpha": 0.05},
+        ),
     )
-    session.store.complete(key, analysis)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from ainerd.config import Settings
 from ainerd.documents import MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
 from ainerd.technique import RunInfo
-from tests.documents.flights import told
 from tests.end_to_end.sessions import started
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
@@ -61,7 +60,9 @@ def test_its_documents_and_files_are_those_of_chx(names):
 def test_its_raw_run_is_in_tiled_without_its_frames(names):
     uid = ResultStore(names["client"]["ainerd"]).table(all=True)["raw_uid"].iloc[0]
     raw, settings = names["client"]["raw"], names["settings"]
-    run = told(Run(settings.detector, settings.storage.frames, raw), documents_of(raw[uid]))
+    run = Run(settings.detector, settings.storage.frames, raw)
+    for name, doc in documents_of(raw[uid]):
+        run(name, doc)
     assert run.n_events == 2 and run.reading("diff_xh", 2) == pytest.approx(5.0, abs=0.05)
     with pytest.raises(MissingFrames, match="are not read, and Tiled cannot read"):
         list(run.blocks(np.array([0]), wait_s=0.0))

@@ -19,8 +19,13 @@ SEED = 5
 
 
 def test_the_demo_explores_reports_and_draws(tmp_path, capsys):
-    runs, output = ((1, 100, 0.5), (1, 300, 1 / 6)), tmp_path / "demo"
-    agents.demo.campaign.run(Settings.load(SMALL), seed=SEED, hardware=hardware_beside(SMALL), runs=runs, output=output)
+    agents.demo.campaign.run(
+        Settings.load(SMALL),
+        seed=SEED,
+        hardware=hardware_beside(SMALL),
+        runs=((1, 100, 0.5), (1, 300, 1 / 6)),
+        output=tmp_path / "demo",
+    )
     output = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert f"python -m agents.demo --seed {SEED}" in output
     assert "2 of 2 exposures have a complete result" in output

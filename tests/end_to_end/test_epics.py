@@ -47,9 +47,15 @@ class Beamline:
         self.rheometer = devices.Rheometer("SIM:rheo:", name="rheometer")
         self.shutter = devices.Shutter("SIM:shutter:Position", name="shutter")
         self.set_up()
-        devices_of_a_run = {"detector": self.detector, "beside": [self.rheometer], "shutter": self.shutter}
-        motors = [self.stage.x, self.stage.y]
-        self.agent = build_agent(settings, self.client, actuators=motors, acquire=bp.count, **devices_of_a_run)
+        self.agent = build_agent(
+            settings,
+            self.client,
+            detector=self.detector,
+            actuators=[self.stage.x, self.stage.y],
+            beside=[self.rheometer],
+            shutter=self.shutter,
+            acquire=bp.count,
+        )
         self.RE = RunEngine({})
         self.agent.attach(self.RE)
 

@@ -48,8 +48,14 @@ def session(server, tmp_path_factory):
     command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'rheo_xpcs'}", "-c"]
 
     def type_in(code):
-        where = {"env": os.environ | environment(folder, client) | crash, "cwd": folder}
-        return subprocess.run([*command, code], capture_output=True, text=True, timeout=400, **where)
+        return subprocess.run(
+            [*command, code],
+            env=os.environ | environment(folder, client) | crash,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
 
     return client, type_in, folder
 

@@ -169,8 +169,12 @@ def test_a_read_only_key_is_enough_for_an_analyst(explored, page, client):
 
 
 def test_the_policy_lets_people_read_and_services_write(server, client, explored):
-    command = {"structure_family": "container", "data_sources": [], "specs": []}
-    command["metadata"] = {"do": "hold", "by": "deputy"}
+    command = {
+        "structure_family": "container",
+        "data_sources": [],
+        "specs": [],
+        "metadata": {"do": "hold", "by": "deputy"},
+    }
     with httpx.Client(base_url=f"{server}/api/v1", trust_env=False) as http:
         analyst, deputy = (logged_in(http, "beamline", name, PASSWORDS[name]) for name in ("analyst", "deputy"))
         all_they_may = {"scopes": None, "expires_in": None}

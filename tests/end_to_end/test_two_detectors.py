@@ -28,9 +28,14 @@ def wide(session):
         at = (axis.position for axis in (instrument.stage.x, instrument.stage.y))
         return instrument.sample.dynamics(*at, now_s, duration_s, rng)
 
-    about = {"name": "wide", "directory": session.settings.storage.frames[0], "geometry": Geometry(**WIDE)}
-    beam = {"clock": instrument.clock, "transmission": lambda: float(instrument.shutter.is_open)}
-    detector = Lambda750k(**about, **beam, sample_now=in_the_beam)
+    detector = Lambda750k(
+        name="wide",
+        directory=session.settings.storage.frames[0],
+        geometry=Geometry(**WIDE),
+        clock=instrument.clock,
+        sample_now=in_the_beam,
+        transmission=lambda: float(instrument.shutter.is_open),
+    )
     expect(detector.cam, MORE)
     return detector
 

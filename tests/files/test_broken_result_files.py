@@ -21,10 +21,9 @@ def test_a_file_that_is_cut_short_says_so(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:5000])
     os.utime(path, (1e9, 1e9))  # nobody writes it any more
+    why = rf"cut.nxs is cut short, it has 5000 of {len(whole)} bytes: copy it again"
     for read in (read_curves, lambda path: find_movie(path, "entry/data/data")):
-        with pytest.raises(
-            ValueError, match=rf"cut.nxs is cut short, it has 5000 of {len(whole)} bytes: copy it again"
-        ):
+        with pytest.raises(ValueError, match=why):
             read(path)
 
 

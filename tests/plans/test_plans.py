@@ -198,10 +198,8 @@ def test_limits_of_motors_of_ophyd_async_are_checked(RE):
 def test_a_slow_knob_with_noise_moves_first_settles_once_and_never_goes_back(RE):
     x, oven = SynAxis(name="x"), SynAxis(name="oven", value=300.0, readback_func=lambda kelvin: kelvin + 0.02)
     detector = SynGauss("detector", x, "x", 0, 1)
-    knobs = {
-        "x": Knob(range=(0, 10), length=1.0),
-        "oven": Knob(range=(300, 400), length=20.0, settle_s=0.01, direction="up"),
-    }
+    of_oven = Knob(range=(300, 400), length=20.0, settle_s=0.01, direction="up")
+    knobs = {"x": Knob(range=(0, 10), length=1.0), "oven": of_oven}
     measure = visit(None, acquire=bp.count, knobs=knobs)
     moves = []
     RE.msg_hook = lambda msg: moves.append((msg.command, getattr(msg.obj, "name", ""), *msg.args[:1]))

@@ -65,9 +65,8 @@ def test_a_plot(nodes, tmp_path):
 
 def test_times_of_a_figure_count_from_the_start_of_the_exposure(store, record, analysis):
     key = store.begin(record(technique="toy", run_time=1000.0, exposure_time=1012.5))
-    store.complete(
-        key, replace(analysis(), arrays={}, dims={}, units={}), series={"stress": ([1, 12, 13, 20], [3, 4, 5, 6])}
-    )
+    alone = replace(analysis(), arrays={}, dims={}, units={})
+    store.complete(key, alone, series={"stress": ([1, 12, 13, 20], [3, 4, 5, 6])})
     (axes,) = store.container["results"][key].plot().axes
     assert axes.get_xlabel() == SINCE
     assert axes.lines[0].get_xdata().tolist() == [0, 0.5, 7.5] and axes.lines[0].get_ydata().tolist() == [4, 5, 6]
@@ -165,6 +164,5 @@ def test_an_explanation_names_the_regimes_and_the_terms(night):
         ". Compared with earlier exposures of this session, of regimes 0 and 2: "
         "20 in 100 exposures of that kind would differ as much from them"
     ) in text
-    assert (
-        details.startswith(text.partition(". The relaxation")[0]) and "by 7.2 in structure, 0.4 in embedding" in details
-    )
+    assert details.startswith(text.partition(". The relaxation")[0])
+    assert "by 7.2 in structure, 0.4 in embedding" in details

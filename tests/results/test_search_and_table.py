@@ -104,10 +104,8 @@ def test_the_store_shows_a_short_table(store, shift, variables):
     assert "failed: zero photons" in rows[3] and "the shutter" in rows[3] and "tau" not in rows[3]
     assert "\x1b" not in repr(store) and "PEG �[2J3" in rows[0]
     assert "a bubble" in store._repr_html_()
-    assert store.logbook()["text"].tolist() == [
-        "a person noted on scan 12: a bubble",
-        "a person noted on scan 13: the shutter",
-    ]
+    noted = [f"a person noted on scan {note}" for note in ("12: a bubble", "13: the shutter")]
+    assert store.logbook()["text"].tolist() == noted
 
 
 def test_names_of_regimes_and_results_that_are_left_out_are_in_the_table(store, shift, ainerd):
@@ -160,9 +158,8 @@ def test_the_first_columns_are_thirty_and_no_statistics(store, ainerd, record):
     numbers = {f"number_{i}": float(i) for i in range(60)}
     tested = {"strangeness_steps": 0.1, "whole_frames": 3, "flow_p": 0.5}
     summary = {**tested, **numbers, "tau_s": 1.2, "tau_s_err": 0.1, "dynamics": "slows"}
-    made = record(
-        status="complete", embedding=[0.0], own_p=0.5, positions={"x": 1.0}, summary=summary, units={"tau_s": "s"}
-    )
+    about = {"positions": {"x": 1.0}, "summary": summary, "units": {"tau_s": "s"}}
+    made = record(status="complete", embedding=[0.0], own_p=0.5, **about)
     ainerd["results"].create_container(made.key, metadata=made.metadata())
     table, whole = store.table(), store.table(all=True)
     assert len(table.columns) == 30 and {"scan_id", "x", "regime_name", "tau_s", "tau_s_err", "dynamics"} <= {*table}

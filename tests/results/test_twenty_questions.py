@@ -12,20 +12,10 @@ HOW_TO = Path(__file__).resolve().parents[2] / "docs/how-to/query-results.md"
 PAGE = HOW_TO.read_text().split("## Questions, ready to copy")[1]
 QUESTIONS = re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", PAGE, re.MULTILINE)
 WHICH = {  # numbers of the runs in the answer to a question
-    "novel last night": [3],
-    "stricter": [3],
-    "no p-value": [7],
-    "relax within": [4],
-    "in regime 1": [1, 3, 4],
-    "another regime": [2, 4, 7],
-    "shutter": [5],
-    "analysed again": [0],
-    "look most like": [0, 1, 3],
-    "of this sample": [9, 10, 11, 12],
-    "second event": [10],
-    "taken again": [12],
-    "noted a bubble": [4, 10],
-}
+    "novel last night": [3], "stricter": [3], "no p-value": [7], "relax within": [4], "in regime 1": [1, 3, 4],
+    "another regime": [2, 4, 7], "shutter": [5], "analysed again": [0], "look most like": [0, 1, 3],
+    "of this sample": [9, 10, 11, 12], "second event": [10], "taken again": [12], "noted a bubble": [4, 10],
+}  # fmt: skip
 WHAT = {  # short answers to other questions
     "people rejected suggestions": ["a bubble"],
     "who took a suggestion back": ["ainerd", "newer results"],

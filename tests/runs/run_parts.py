@@ -69,9 +69,8 @@ class Toy(Technique):
         return self.made[-1]
 
     def regimes(self, embeddings, previous=None):
-        return Regimes(
-            labels=np.zeros(len(embeddings), int), n_regimes=1, supported_range=(1, 1), predict=lambda z: z[:, 0] * 0
-        )
+        labels = np.zeros(len(embeddings), int)
+        return Regimes(labels=labels, n_regimes=1, supported_range=(1, 1), predict=lambda z: z[:, 0] * 0)
 
 
 class Sink(Writer):

@@ -48,12 +48,10 @@ def test_a_run_that_its_plan_calls_spoilt_has_no_analysis(status, reason, proble
 
 @pytest.mark.parametrize(("value", "claims"), [(0.0, True), (2.0, True), (3.0, False)])
 def test_a_fault_that_the_detector_reports_leaves_no_claim(value, claims):
-    documents = list(scan(movie(1), temperatures=[value], num_points=1))
-    _, sink = fed(Toy(p=0.01), documents, keys=Detector(image="det", flags={"temperature": 2.0}))
+    keys = Detector(image="det", flags={"temperature": 2.0})
+    _, sink = fed(Toy(p=0.01), scan(movie(1), temperatures=[value], num_points=1), keys=keys)
     ((_, analysis, _),) = sink.ended
     fault = "the detector reports a fault: temperature is 3, above 2"
     assert (analysis.novelty_p, analysis.summary.get("no_claim")) == ((0.01, None) if claims else (None, fault))
-    _, sink = fed(
-        Toy(), list(scan(movie(666), temperatures=[value])), keys=Detector(image="det", flags={"temperature": 2.0})
-    )
+    _, sink = fed(Toy(), scan(movie(666), temperatures=[value]), keys=keys)
     assert sink.ended[0][0].problem == ("" if claims else f"{fault}; ") + "the number of the beast"

@@ -43,9 +43,8 @@ def test_a_run_is_begun_completed_and_absorbed(worker, store, campaign):
     assert campaign.absorbed[0].key == outcome.key
     times, values = store.complete.call_args.kwargs["series"]["warmth"]
     assert values.tolist() == [300, 301] and times == pytest.approx(np.array([100.0, 101.0]) - record.run_time)
-    assert (
-        record.summary == {"age": 300.0} and record.units == {"x": "mm"} and record.raw_path == f"raw/{record.raw_uid}"
-    )
+    assert record.summary == {"age": 300.0} and record.units == {"x": "mm"}
+    assert record.raw_path == f"raw/{record.raw_uid}"
     assert (record.technique, record.agent, record.suggestion_id, record.scan_id) == ("toy", "me", "s1", 1)
     documents = list(scan(movie(1, 2), num_points=2))
     documents[0][1]["time"] = "noon"  # then the first reading begins

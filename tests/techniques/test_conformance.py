@@ -185,9 +185,8 @@ def test_readings_grow_with_the_frames():
     class Looks(Passes):
         def push(self, block, first):
             r = self.run.readings
-            seen.append(
-                (r.value("t"), r.value("once"), r.value("none"), *map(len, (r.of_frames("t"), r.series("t")[0])))
-            )
+            lengths = len(r.of_frames("t")), len(r.series("t")[0])
+            seen.append((r.value("t"), r.value("once"), r.value("none"), *lengths))
             self.inner.push(block, first)
 
         def finish(self):

@@ -38,9 +38,8 @@ def test_noise_agrees_with_simulated_frames():
         shot = photons.reshape(64, 2, n_pixels).sum(1).mean(1) / counts**2 / 4
         frames[i][np.diag_indices(64)] -= shot
     clean = (g1**2).reshape(64, 2, 64, 2).mean((1, 3))[None].astype(np.float32) / modes
-    maps = noisy(
-        clean, n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=np.random.default_rng(4), draws=repeats
-    )[0]
+    statistics = {"n_pixels": n_pixels, "n_frames": n_frames, "counts": counts}
+    maps = noisy(clean, **statistics, rng=np.random.default_rng(4), draws=repeats)[0]
 
     lag = np.abs(np.subtract.outer(np.arange(64), np.arange(64)))
     # Near the diagonal speckle of few modes is noisier than Gaussian pixels, as documented.

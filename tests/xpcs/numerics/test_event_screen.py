@@ -46,6 +46,12 @@ def screen(partition, frames, size=300, n_frames=N, valid=None, **options):
     return screen_of_events, out + screen_of_events.flush()
 
 
+def listed(frames, some):
+    """Return the events of all frames, of which a file lists only some."""
+    events, valid = Events.of(frames), np.ones(len(some), bool)
+    return replace(events, ticks=some, offsets=events.offsets[np.append(some, N)], valid=valid)
+
+
 @pytest.mark.parametrize("photons", [0.3, 60])
 def test_an_ordinary_run_is_passed_on_as_it_is(rings, photons):
     frames = movie(photons)
@@ -83,13 +89,8 @@ def test_dark_frames_are_left_out_and_empty_ones_are_not_missed(rings, photons):
     kept = np.concatenate([x.frames.ticks[x.valid] for x in out])
     assert set(kept).isdisjoint(dark) and len(kept) == N - len(dark)
     # frames that are not listed are not reported
-    listed = frames.any((1, 2))
-    screened = EventScreen(rings, N)
-    events = Events.of(frames)
-    some = np.flatnonzero(listed)
-    screened.push(
-        replace(events, ticks=some, offsets=events.offsets[np.append(some, N)], valid=np.ones(len(some), bool))
-    )
+    screened, some = EventScreen(rings, N), np.flatnonzero(frames.any((1, 2)))
+    screened.push(listed(frames, some))
     screened.flush()
     assert screened.left_out.n_missing == 0
     assert set(screened.left_out.frames["dark"]) <= set(some)
@@ -125,10 +126,8 @@ def test_copies_dead_areas_and_counts_that_are_no_photons(rings, photons):
 def test_a_ceiling_is_seen_and_empty_frames_are_none(rings):
     """Frames of a third of a photon: most are empty, and not listed."""
     frames = movie(0.3)
-    events, listed = Events.of(frames), np.flatnonzero(frames.any((1, 2)))
-    offsets, valid = events.offsets[np.append(listed, N)], np.ones(len(listed), bool)
     sparse = EventScreen(rings, N)
-    sparse.push(replace(events, ticks=listed, offsets=offsets, valid=valid))
+    sparse.push(listed(frames, np.flatnonzero(frames.any((1, 2)))))
     sparse.flush()
     assert sparse.no_contrast is None and not sparse.left_out.frames["copy"].size
     screened, _ = screen(rings, np.minimum(movie(4000), 3))

@@ -104,9 +104,8 @@ def test_differing_bins_are_detected_and_widen_the_error():
     slow, fast = (measured(seed, tau, n_bins=9) for seed, tau in ((5, 25.0), (6, 6.0)))
     names = "value error parts part_weight n_pixels counts contrast0 contrast0_err parts0 bias".split()
     joined = {name: np.concatenate([getattr(g2, name) for g2 in (slow, fast)]) for name in names}
-    both = type(slow)(
-        lag=slow.lag, n_frames=slow.n_frames, part_roi=np.concatenate([slow.part_roi, fast.part_roi + 9]), **joined
-    )
+    joined["part_roi"] = np.concatenate([slow.part_roi, fast.part_roi + 9])
+    both = type(slow)(lag=slow.lag, n_frames=slow.n_frames, **joined)
     fit, alone = fit_relaxation(both, together=True), fit_relaxation(both, together=True, bins=range(9))
     assert fit.p_same[0] < 1e-3 < alone.p_same[0]
     assert fit.tau_err[0] / fit.tau[0] > 2 * alone.tau_err[0] / alone.tau[0]
