@@ -181,11 +181,8 @@ def test_a_command_that_breaks_the_agent_is_refused(reader, caplog):
 @pytest.mark.fault("A command is read twice", "It is executed once; both answers are the same")
 def test_a_command_applied_twice_acts_once(make, store):
     campaign, hold, add = make(), Hold(**ANN), Add(position={"x": 1, "y": 2}, **ANN)
-    asked = (
-        hold,
-        on(Reject, campaign.peek().point, **ANN),
-        add,
-    )  # a page may repeat a verdict that was given at a prompt
+    reject = on(Reject, campaign.peek().point, **ANN)  # a page may repeat a verdict that was given at a prompt
+    asked = hold, reject, add
     first = [campaign.apply(command) for command in asked]
     held, lines = campaign.state.held, list(store.lines)
     assert [campaign.apply(command) for command in asked] == first and {answer.status for answer in first} == {"done"}

@@ -12,12 +12,15 @@ from ainerd.steering import Suggestion
 @pytest.mark.parametrize(
     ("before", "then", "after"),
     [
+        ("proposed", "superseded", "superseded"),
         ("accepted", "superseded", "accepted"),  # somebody is about to measure it
+        ("accepted", "failed", "failed"),
+        ("measured", "failed", "measured"),
         ("failed", "measured", "measured"),  # analysed again
-        ("proposed", "superseded", "superseded"), ("accepted", "failed", "failed"), ("measured", "failed", "measured"),
-        ("superseded", "measured", "measured"), ("proposed", "rejected", "rejected"),
+        ("superseded", "measured", "measured"),
+        ("proposed", "rejected", "rejected"),
     ],
-)  # fmt: skip
+)
 def test_accepted_and_measured_suggestions_keep_their_status(make, store, before, then, after):
     journal = make().journal
     journal.write(changes.Suggest(Suggestion(id="s", position={"x": 1.0, "y": 2.5}, reason="nobody was there")))
