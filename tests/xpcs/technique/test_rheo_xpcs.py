@@ -273,6 +273,9 @@ def test_bins_without_photons_are_named_and_leave_the_numbers_of_the_others(movi
     analysis = analyse(technique(), movie * ~np.isin(ROI_MAP, [5, 14]))
     assert "no photon in bins 5, 14: take" in analysis.summary["no_claim"] and analysis.novelty_p is None
     assert abs(analysis.summary["tau_s"] - 20) < 3 * analysis.summary["tau_s_err"]
+    of_bins = analysis.tables["bins"]["contrast0"]
+    assert np.isnan(of_bins[[4, 13]]).all()
+    assert analysis.summary["contrast0"] == pytest.approx(np.nanmean(of_bins), rel=0.02)
 
 
 FITTED = {"tau_s", "kww_exponent", "contrast"}
