@@ -121,6 +121,9 @@ def test_a_record_with_dates(tmp_path):
     other = write(tmp_path, "A002", record=dates)
     run = read(acquisition(other, tmp_path, record_zero="").documents(nothing), tmp_path)
     assert run.series("stress").tolist() == [[BEGAN + 1], [5.0]]
+    without = write(tmp_path, "A003", record=dates.replace("+02:00", ""))
+    with pytest.raises(FrameError, match="one of them has a time zone and the other has none"):
+        list(acquisition(without, tmp_path, record_zero="").documents(nothing))
 
 
 @pytest.mark.parametrize(("began", "expected"), [(TIME, BEGAN), (1.7e9, 1.7e9), (None, 5e8 - 20 * 0.5)])

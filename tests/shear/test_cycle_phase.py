@@ -102,6 +102,15 @@ def test_frames_in_a_rest_are_refused_and_stretches_have_numbers():
         phase.at([20.0, 60.0])
 
 
+def test_the_offset_of_clocks_has_its_error():
+    phase = np.arange(80) / 16
+    strain = np.sin(2 * np.pi * (phase + 0.05))  # the clock of the detector is late
+    one = 1 + np.exp(-(np.subtract.outer(strain, strain) ** 2))
+    noise = np.random.default_rng(0).normal(0, 0.1, (40, 8, 80, 80))
+    pulls = [(each.cycles - 0.05) / each.error for each in (clock_offset(one + x, phase) for x in noise)]
+    assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.5
+
+
 def test_frames_that_show_no_turn_have_no_offset():
     maps = 1 + np.random.default_rng(0).normal(0, 0.1, (8, 80, 80))
     with pytest.raises(ValueError, match="no turn"):

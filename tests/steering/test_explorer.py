@@ -83,6 +83,7 @@ def test_a_withdrawn_suggestion_is_free_again():
         ({"exposure_s": 5.0}, "belong together"),
         ({"beam_size": 0}, "beam_size must be positive"),
         ({"dose_limit": 0.5}, "dose_limit must be a whole number from 1 on, got 0.5"),
+        ({"dose_limit": 0}, "dose_limit must be a whole number from 1 on, got 0"),
     ],
 )
 def test_bad_options_are_named(options, message):
