@@ -64,6 +64,8 @@ def test_a_flow_is_found_with_its_errors(phi, direction):
     off = (flow.flow_direction - direction + 90) % 180 - 90
     assert abs(off) < 3.5 * flow.flow_direction_err < 3.5 * 6
     assert np.isnan(flow.anisotropy) and np.isnan(flow.velocity_spread)
+    in_seconds = fit_flow(0.01 * LAGS, value, phi, 0.02, parts=parts, part_roi=roi)
+    assert in_seconds.velocity == pytest.approx(100 * flow.velocity, rel=1e-3)
 
 
 def test_p_values_of_equal_bins_are_uniform():

@@ -144,8 +144,10 @@ def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
         assert bin_cells({"speckle": "yes", **row})[2] == cell
     assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.300 ± 0.020"}
     values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0}
-    falls = "falls to half of its first value between 1 and 2 s"
-    assert sentences(values) == ["no relaxation time is given: no model fits g2", f"the correlation g2 - 1 {falls}"]
+    falls = "the correlation g2 - 1 falls to half of its first value"
+    assert sentences(values) == ["no relaxation time is given: no model fits g2", f"{falls} between 1 and 2 s"]
+    del values["tau_half_s_below"]
+    assert sentences(values)[-1] == f"{falls} after more than 1 s"
 
 
 def test_results_are_compared_on_one_scale_with_their_times():
