@@ -83,6 +83,16 @@ def test_other_bounds_and_boxes_withdraw_positions_outside():
     assert {after.answers[x.id].status for x in (wide, unknown)} == {"refused"}
 
 
+def test_points_of_people_outlive_the_proposal_until_their_session_ends():
+    add = commands.Add(position={"x": 3.0, "y": 3.0})
+    before = proposed("own"), asked(add)
+    for change, left in (
+        (changes.Withdrawn(t=T, why="so"), [add.id]),
+        (changes.Withdrawn(t=T, why="so", all=True), []),
+    ):
+        assert [each.id for each in fold(*before, change)[0].waiting] == left
+
+
 def test_bounds_of_people_count_until_those_of_the_settings_change():
     def high(*events):
         return fold(*events)[0].window.bounds["x"][1]
