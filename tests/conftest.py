@@ -184,7 +184,7 @@ def place(server, request):
 
 @pytest.fixture
 def gathered():
-    """Collects in a thread what a function yields, until the event that it gets is set at the end of the test."""
+    """Collects the values that a function yields, in a thread. The end of the test sets the event that it gets."""
     stop, threads = threading.Event(), []
 
     def gather(make):

@@ -10,6 +10,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.steering import Exposures, SampleMap, Search, Survey, Window, completed, propose, sample_map, should_stop
+from ainerd.steering._propose import survey_of
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
@@ -85,11 +86,8 @@ class Explorer:
         self._failed |= {id: each for id, each in failed.items() if id not in self._embeddings}
 
     def survey(self) -> Survey:
-        """Return the state of knowledge when the next position is chosen, which a policy gets."""
-        seen = list[Survey]()
-        rules = replace(self.rules, policy=lambda survey: (seen.append(survey), (survey.window.low, ""))[1])
-        propose(self.exposures, self.waiting.values(), self._failed.values(), rules)
-        return seen[0]
+        """Return the state of knowledge when the next position is chosen."""
+        return survey_of(self.exposures, self.waiting.values(), self._failed.values(), self.rules)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its reason and its terms; see `Survey.terms`.

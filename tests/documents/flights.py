@@ -15,7 +15,7 @@ def held(*shape):
     return {"dtype": "array", "dtype_numpy": "<u2", "shape": [*shape], "source": "sim"}
 
 
-def told(run, documents):
+def sent_to(run, documents):
     """Give a run its documents, and return it."""
     for name, doc in documents:
         run(name, doc)

@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
-from tests.documents.flights import Flight, image, told
+from tests.documents.flights import Flight, image, sent_to
 
 KEYS = Detector(image="det", n_frames="cam_num_images", frame_time_s="cam_acquire_period")
 GOOD = {"cam_num_images": 4, "cam_acquire_period": 0.01}
@@ -22,7 +22,7 @@ def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4):
 
 
 def taken(documents, roots=()):
-    return told(Run(KEYS, roots), documents)
+    return sent_to(Run(KEYS, roots), documents)
 
 
 @pytest.mark.fault(

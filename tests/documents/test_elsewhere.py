@@ -14,7 +14,7 @@ from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run, Whole, documents_of
 from ainerd.runs import Writer
 from ainerd.server import open_catalog
-from tests.documents.flights import Flight, held, image, told
+from tests.documents.flights import Flight, held, image, sent_to
 from tests.documents.test_whole_frames import Sees
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
@@ -57,7 +57,7 @@ def documents(folder, files, *, per_index=1, frames=()):
 
 def sent(raw, docs, batch_size=1):
     """Write documents to Tiled, events in batches, and return them."""
-    told(TiledWriter(raw, batch_size=batch_size), docs := list(docs))
+    sent_to(TiledWriter(raw, batch_size=batch_size), docs := list(docs))
     return docs
 
 
@@ -100,13 +100,13 @@ def test_a_run_from_tiled_has_no_gaps(raw, folder, movie):
     ]  # fmt: skip
     n_frames = []
     for source in sent(raw, docs), documents_of(raw[docs[0][1]["uid"]]):
-        n_frames.append(told(Run(KEYS, (), raw), source).n_ready)
+        n_frames.append(sent_to(Run(KEYS, (), raw), source).n_ready)
     assert n_frames == [N, 40]
 
 
 def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
     docs = list(documents(folder, {"all": N}))
-    run = told(Run(KEYS, (), raw), docs)
+    run = sent_to(Run(KEYS, (), raw), docs)
     assert list(run.blocks(PIXELS)) == []
     with pytest.raises(MissingFrames, match=r"not a local file, and Tiled has no .*/det/det_image"):
         list(run.blocks(PIXELS, wait_s=0.0))
@@ -137,7 +137,7 @@ def test_frames_in_events_are_read_live_and_from_tiled(raw, movie):
 @pytest.mark.parametrize(("per_index", "every"), [(1, 16), (20, 8)])
 def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
     docs, sees = sent(raw, documents(folder, {"all": N}, per_index=per_index)), Sees(every)
-    run = told(Run(KEYS, (), raw), docs)
+    run = sent_to(Run(KEYS, (), raw), docs)
     blocks = sees.take(frames for _, frames in run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
     run.close()
     assert len(blocks) == N
@@ -145,7 +145,7 @@ def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
 
 
 def test_whole_frames_are_numbered_in_their_event(movie):
-    run = told(Run(KEYS, ()), documents(None, {}, frames=movie))
+    run = sent_to(Run(KEYS, ()), documents(None, {}, frames=movie))
     run.skip(20)
     sees = Sees(8)
     sees.take(frames for _, frames in run.blocks(PIXELS, until=40, whole=Whole(sees, first=20)))

@@ -12,7 +12,7 @@ from ainerd.technique import RunAnalysis
 from ainerd_files import RigakuReader
 from ainerd_xpcs.numerics import Events, Partition
 from sim_devices import rigaku_words, write_rigaku, write_words
-from tests.documents.flights import Flight, image, told
+from tests.documents.flights import Flight, image, sent_to
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
 RIGAKU = MIMETYPES["RIGAKU"]
@@ -50,7 +50,7 @@ class Documents:
         self.run, self._made = Run(keys, roots or [folder]), Flight()
         self._stream = self._made.stream("primary", {"det": image(per_index, *shape)}, n=n or per_index, t=1e-5)
         self._file = self._made.file(folder / file, mimetype=RIGAKU, chunk_shape=[1, 1, *shape])
-        told(self.run, self._made)
+        sent_to(self.run, self._made)
 
     def announce(self, start, stop):
         self._made.frames(self._file, self._stream, start, stop)
@@ -125,7 +125,7 @@ def test_documents_of_the_rigaku_at_aps_8id_i(tmp_path):
         point = datum(datum_kwargs={"index": index})
         made.append(("datum", point))
         made.event(primary, det=point["datum_id"])
-    told(run, made)
+    sent_to(run, made)
     taken = Documents.take(type("Taken", (), {"run": run}), reader)
     check(taken, frames, reader, range(12))
     run.close()

@@ -8,7 +8,7 @@ import pytest
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, MissingFrames, Run
-from tests.documents.flights import NUMBER, Flight, image, told
+from tests.documents.flights import NUMBER, Flight, image, sent_to
 
 PIXELS = np.array([1])
 UNIQUE = "/entry/instrument/NDAttributes/NDArrayUniqueId"
@@ -120,7 +120,7 @@ def test_numbers_that_come_late_are_waited_for(folder):
     with h5py.File(folder / "f.h5", "a") as file:
         del file[UNIQUE]
         file[UNIQUE] = np.arange(3)
-    run = told(Run(Detector(image="det", frame_number=FILE), [folder]), documents(folder, 4, key=FILE))
+    run = sent_to(Run(Detector(image="det", frame_number=FILE), [folder]), documents(folder, 4, key=FILE))
     with pytest.raises(MissingFrames, match="holds the numbers of 3 frames, 4 were announced"):
         list(run.blocks(PIXELS, wait_s=0.0))
     run.close()

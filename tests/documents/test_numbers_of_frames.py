@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
-from tests.documents.flights import Flight, held, image, told
+from tests.documents.flights import Flight, held, image, sent_to
 
 KEYS = Detector(image="det")
 ROWS = 120  # in each file; the value of a pixel is that of its row, and 1000 more in the second file
@@ -33,7 +33,7 @@ def numbered(folder, datums, reads):
     made, run, rows = Flight(), Run(KEYS, [folder]), []
     det = made.stream("det", {"det": image(1, 2, 3)})
     files = {name: made.file(folder / f"{name}.h5") for name in "ab"}
-    told(run, made)
+    sent_to(run, made)
     try:
         for i, (name, start, stop, number) in enumerate(datums):
             made.frames(files[name], det, start, stop, 0 if number is None else number + 1)
@@ -128,7 +128,7 @@ def test_an_event_that_is_taken_again_after_a_pause_costs_no_later_one(caplog):
     stream = made.stream("primary", {"det": held(2, 3)})
     for number, value in ((1, 1), (2, 2), (3, 3), (3, 30), (4, 4)):
         made.event(stream, seq_num=number, det=np.full((2, 3), value))
-    told(run, made)
+    sent_to(run, made)
     taken = [(first + k, int(x)) for first, frames in run.blocks(PIXELS) for k, x in enumerate(frames[:, 0])]
     assert taken == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert "frame 2 came again after a pause" in caplog.text

@@ -12,14 +12,14 @@ from bluesky_tiled_plugins import TiledWriter
 from ainerd.config import Detector
 from ainerd.documents import Run, documents_of
 from ainerd.server import open_catalog
-from tests.documents.flights import NUMBER, Flight, image, told
+from tests.documents.flights import NUMBER, Flight, image, sent_to
 
 PIXELS = np.arange(4)
 
 
 def exposures(run, documents, key="x", pixels=PIXELS):
     """The first pixels of the frames of each event, and its position."""
-    told(run, documents)
+    sent_to(run, documents)
     n, frames, positions = run.n_own or 1, [], []
     for event in range(1, run.n_events + 1):
         frames.append([x.tolist() for _, block in run.blocks(pixels, until=event * n) for x in block])

@@ -8,7 +8,7 @@ from ainerd.config import Detector
 from ainerd.documents import Run, documents_of
 from ainerd.runs import write_run
 from ainerd.server import open_catalog
-from tests.documents.flights import NUMBER, Flight, image, told
+from tests.documents.flights import NUMBER, Flight, image, sent_to
 
 PIXELS = np.arange(6)
 
@@ -32,7 +32,7 @@ def scan(folder, rows, *, n_frames):
 
 def read(documents, folder):
     """Return number, x and frame of each event."""
-    run = told(Run(Detector(image="det"), [folder]), documents)
+    run = sent_to(Run(Detector(image="det"), [folder]), documents)
     frames = {block.first + i + 1: int(x[0]) for block in run.blocks(PIXELS) for i, x in enumerate(block.frames)}
     run.close()
     return [(number, run.reading("x", number), frame) for number, frame in sorted(frames.items())]
@@ -64,6 +64,6 @@ def test_frames_of_an_index_may_be_joined_in_either_way(raw, tmp_path, method):
     documents.frames(file, stream, 0, 3)
     write_run(raw, documents.stop())
     for each in (documents, documents_of(raw[documents[0][1]["uid"]])):
-        run = told(Run(Detector(image="det"), [tmp_path]), each)
+        run = sent_to(Run(Detector(image="det"), [tmp_path]), each)
         assert [int(x) for block in run.blocks(PIXELS) for x in block.frames[:, 0]] == list(range(12))
         run.close()

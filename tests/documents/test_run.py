@@ -4,7 +4,7 @@ import pytest
 
 from ainerd.config import Detector
 from ainerd.documents import FrameError, Run
-from tests.documents.flights import NUMBER, Flight, held, image, told
+from tests.documents.flights import NUMBER, Flight, held, image, sent_to
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([3, 0, 11])
@@ -52,7 +52,7 @@ def test_frames_out_of_the_roots_are_refused(tmp_path, movie, name):
     ("splits", "reason"), [((0, 10**8), "more than the 5000000"), ((0, -3), "the stop of 'indices' is -3")]
 )
 def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):
-    run = told(Run(KEYS, [tmp_path]), documents(tmp_path, splits=splits))
+    run = sent_to(Run(KEYS, [tmp_path]), documents(tmp_path, splits=splits))
     with pytest.raises(FrameError, match=reason):
         list(run.blocks(PIXELS))
     assert run.n_ready == 0
@@ -82,7 +82,7 @@ def test_frames_in_another_stream_are_left_out(order, caplog):
 
 
 def taken(documents):
-    return told(Run(Detector(image="det"), []), documents)
+    return sent_to(Run(Detector(image="det"), []), documents)
 
 
 def test_primary_counts_if_another_stream_was_described_first():

@@ -5,7 +5,7 @@ import pytest
 
 from ainerd.config import Detector
 from ainerd.documents import Run
-from tests.documents.flights import NUMBER, Flight, held, image, told
+from tests.documents.flights import NUMBER, Flight, held, image, sent_to
 
 
 def read(keys, *, configuration=None, image_shape=(2, 3), n=3, wanted=None, units=(), **start):
@@ -18,7 +18,7 @@ def read(keys, *, configuration=None, image_shape=(2, 3), n=3, wanted=None, unit
     for i in range(n):
         made.event(primary, time=10.0 + i, det=np.full(image_shape, i), x=10.0 + i)
     made.event(baseline, time=50.0, x=99.0, slit=8.0)
-    return told(run, made.stop())
+    return sent_to(run, made.stop())
 
 
 def test_an_event_has_its_own_readings():
@@ -80,7 +80,7 @@ def test_another_device_of_the_event_does_not_move_the_exposure(is_datum, slow_s
     for began, clock_s in ((3.0, 0.0), (13.0, 0.0), (23.0, 100.0), (33.0, -100.0)):  # the clock of the detector's stamp
         made.event(stream, time=began + 0.4 + slow_s, det="datum" if is_datum else np.zeros((4, 2, 3)), x=1.0)
         made[-1][1]["timestamps"]["det"] = began + clock_s + (0.0 if is_datum else 0.4)
-    run = told(Run(Detector(image="det", n_frames="num", frame_time_s="period"), []), made)
+    run = sent_to(Run(Detector(image="det", n_frames="num", frame_time_s="period"), []), made)
     times = [run.exposure_time(event) for event in (1, 2, 3, 4)]
     assert [x for each in times[:2] for x in each] == pytest.approx([3.0, None, 13.0, None])
     for began, (time, early_s) in zip((23.0, 33.0), times[2:], strict=True):  # by the event alone
@@ -104,7 +104,7 @@ def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
     for i, at in enumerate([20.0, odd, 5.0]):
         made.event(stream, time=10.0 + i, det=np.ones((2, 3)), x=float(i), y="none")
         made[-1][1]["timestamps"] = {"det": 0.0, "x": at}  # and none for y
-    run = told(Run(Detector(image="det"), []), made.stop())
+    run = sent_to(Run(Detector(image="det"), []), made.stop())
     assert run.series("x").tolist() == [[10.0, 11.0, 12.0], [0.0, 1.0, 2.0]]
     assert run.reading("x") == 0.0 and run.reading("x", 2) == 1.0
     assert run.reading("y") is None
@@ -144,7 +144,7 @@ def test_a_monitor_whose_clock_differs_has_the_order_of_the_documents(ahead):
         made.event(oven, time=at - 50, oven=10.0 * k)
         made[-1][1]["timestamps"]["oven"] += ahead
         made.event(primary, time=at, det=np.ones((2, 3)))
-    run = told(Run(Detector(image="det"), []), made.stop())
+    run = sent_to(Run(Detector(image="det"), []), made.stop())
     assert [run.reading("oven", event) for event in (1, 2, 3)] == [10.0, 20.0, 30.0]
     np.testing.assert_allclose(run.series("oven"), [[1050.0, 1150.0, 1250.0], [10.0, 20.0, 30.0]], rtol=1e-3)
 
@@ -154,5 +154,5 @@ def test_events_that_were_sent_together_have_their_time_stamps():
     page = made.stream("oven", {"oven": NUMBER}).compose_event_page(
         data={"oven": [1.0, 2.0, 3.0]}, timestamps={"oven": times}, seq_num=[1, 2, 3], time=[900.0] * 3
     )
-    run = told(Run(Detector(image="det"), []), [*made, ("event_page", page)])
+    run = sent_to(Run(Detector(image="det"), []), [*made, ("event_page", page)])
     assert run.series("oven").tolist() == [times, [1.0, 2.0, 3.0]]

@@ -9,7 +9,7 @@ import numpy as np
 from ainerd.config import Detector
 from ainerd.runs import RecordedKeys, RunInProgress, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
-from tests.documents.flights import NUMBER, Flight, held, image, told
+from tests.documents.flights import NUMBER, Flight, held, image, sent_to
 
 SHAPE = (2, 3)
 
@@ -97,7 +97,7 @@ class Sink(Writer):
 def fed(technique, documents, sink=None, on_begun=lambda result: None, late_s=0.0, **options):
     """Return the run after the documents, and its sink."""
     sink = sink or Sink(technique, **options)
-    return told(RunInProgress(sink, on_begun=on_begun, late_s=late_s), documents), sink
+    return sent_to(RunInProgress(sink, on_begun=on_begun, late_s=late_s), documents), sink
 
 
 def written(folder, sums):

@@ -12,7 +12,7 @@ from ainerd.results import Away, Refused, ResultRecord
 from ainerd.runs import RecordedKeys, RunInProgress, Writer, write_run
 from ainerd.server import open_catalog
 from ainerd.technique import Series
-from tests.documents.flights import told
+from tests.documents.flights import sent_to
 from tests.waiting import until
 
 WANTED = RecordedKeys(
@@ -57,7 +57,7 @@ def test_the_length_of_an_exposure_is_that_of_its_frames(store):
     documents = list(scan(movie(1, 2, 3)))
     documents[1][1]["configuration"] = {"det": {"data": {"dt": 0.5}, "timestamps": {}, "data_keys": {}}}
     documents[1][1]["object_keys"] = {"det": ["det"]}
-    run = told(RunInProgress(writer), documents)
+    run = sent_to(RunInProgress(writer), documents)
     assert [result.exposure_s for result in run.results] == [1.5]
     (record,) = store.records.values()
     assert record.frame_time_s == 0.5 and record.n_frames == 3
