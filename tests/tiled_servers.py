@@ -89,10 +89,16 @@ def written(folder, provider, people, **config):
 
 
 def logged_in(http, provider, name, password):
-    """Return the header of a request of a person who has logged in."""
+    """Return the header of a request of a person who has logged in.
+
+    A server that has just started also writes to the database of people, so a login may find it locked.
+    """
     form = {"grant_type": "password", "username": name, "password": password}
-    answer = http.post(f"/auth/provider/{provider}/token", data=form)
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def token():
+        return http.post(f"/auth/provider/{provider}/token", data=form).json().get("access_token")
+
+    return {"Authorization": f"Bearer {until(token, f'the login of {name}')}"}
 
 
 def free_port():
