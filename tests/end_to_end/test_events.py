@@ -69,7 +69,7 @@ def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path):
     with h5py.File(file) as movie:
         frames, numbers = movie["entry/data/data"][:], movie[unique][:].astype(np.int64)
     assert 180 < len(numbers) < 199 and numbers[-1] <= 200 and len(frames) == len(numbers)
-    assert (row["status"], row["n_frames"]) == ("partial", len(numbers)) and row["tau_s"] > 0
+    assert (row["status"], row["n_frames"]) == ("partial", len(numbers))
 
     partition = session.agent.technique.partition
     live, reducer = MultiTau(partition), TwoTimeReducer(partition, 200)

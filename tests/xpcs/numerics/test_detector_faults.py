@@ -104,6 +104,11 @@ def test_counts_that_cannot_be_photons_are_named(change, why):
     assert why in (screen.no_contrast or no_light(g2, frames.mean()))
 
 
+def test_counts_that_are_no_whole_numbers_are_not_judged_as_photons():
+    screen, _ = screened((1.3 * movie(2, 1.0)).astype(np.float32))
+    assert screen.no_contrast is None and screen.no_relaxation is None
+
+
 @pytest.mark.parametrize(("photons", "is_low"), [(0.5, False), (2.0, True)])
 def test_counts_cut_off_low_give_no_relaxation_time(photons, is_low):
     """If few counts reach the ceiling of 3, the relaxation is that of light."""

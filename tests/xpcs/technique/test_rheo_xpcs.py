@@ -175,6 +175,9 @@ def test_each_of_several_rings_has_its_numbers_and_the_run_one_verdict(movie):
     assert np.all(np.abs(rings["tau_s"] - 20) < 3 * rings["tau_s_err"])
     assert analysis.novelty_p == pytest.approx(min(1.0, 2 * rings["novelty_p"].min()))
     assert analysis.summary["tau_s"] == rings["tau_s"][1] and analysis.summary["q"] == rings["q"][1]
+    second = Partition.from_roi_map(np.maximum(ROI_MAP - 9, 0), q=np.full(9, 0.03), phi=np.arange(20, 380, 40))
+    alone = analyse(RheoXPCS(second, Encoder.load(), small_bank(), contrast=1 / 3), movie)
+    np.testing.assert_array_equal(analysis.arrays["clock"], alone.arrays["clock"])
 
 
 def test_bins_of_no_known_azimuth_weigh_by_their_pixels(movie):
