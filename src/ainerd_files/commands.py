@@ -24,6 +24,7 @@ Share = Annotated[
         " Default: contrast,exponent where bins alone have no number."
     ),
 ]
+DATASET = "entry/data/data"
 Dataset = Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")]
 MetadataFile = Annotated[
     Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
@@ -50,7 +51,7 @@ def analyze(
     q: Annotated[
         str | None, typer.Option(help="q of the labels in 1/nm: 0.02,0.03, or a .csv with the columns label and q.")
     ] = None,
-    dataset: Dataset = "entry/data/data",
+    dataset: Dataset = DATASET,
     frame_time: Annotated[
         float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
     ] = None,
@@ -88,6 +89,8 @@ def analyze(
     name = file.name.split(".bin")[0] if of_events else file.stem
     to, force = out or Path(f"{name}_c2.h5"), force or out is None
     of_results = not of_events and (roi is None or file.suffix == ".npy")
+    if dataset != DATASET and (of_events or of_results):
+        raise ValueError(f"{file}: --dataset is for frames in HDF5, with --roi")
     if not of_results and not of_events and frame_time is None:
         raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
     maps, curves = _results_of(file, out, name) if of_results else (None, None)

@@ -60,6 +60,7 @@ def test_in_the_environment(variables):
         ("log --tiled localhost:8000", "'localhost:8000' is neither the address of a server nor a folder"),
         ("log --tiled http://me:secret@localhost:9", "no server answers at http://localhost:9 (ConnectError)"),
         ("serve .", ". is not the folder of an embedded server"),
+        ("serve . --frames nowhere", "'--frames': dir 'nowhere' does not exist"),
         ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
     ],
 )

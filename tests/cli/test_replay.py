@@ -120,6 +120,7 @@ def test_workers_write_the_results_of_one_process_bit_for_bit(archive, serial, a
     made, again = (archive.replay("--dask", address) for _ in range(2))
     assert made == serial[0] and len(made["complete"]) == RUNS - 1
     assert not again["complete"] and not again["failed"]
+    assert "nothing to analyse" in CliRunner().invoke(app, ["replay"]).output
     assert "no file" in " ".join(made["failed"].values()) and archive.results() == serial[1]
     assert any(record["novelty_p"] is not None for record, _ in serial[1].values() if record["status"] == "complete")
 

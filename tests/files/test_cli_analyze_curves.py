@@ -233,6 +233,7 @@ def test_contrast_and_shared_parameters_are_options(gel_file):
     assert "with the same contrast" in given and "exponent" in given
     assert "exponent" not in given.split("with the same")[1]
     assert "'tau' cannot be shared" in run(gel_file, "--share", "contrast,tau", "--force")[1]
+    assert "--dataset is for frames in HDF5, with --roi" in run(gel_file, "--dataset", "exchange", "--force")[1]
     assert "--share is for a file with g2" in run(gel_file, "--share", "contrast", "--roi", gel_file, "--force")[1]
 
 

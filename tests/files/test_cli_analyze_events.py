@@ -94,6 +94,7 @@ def test_bad_input_names_a_remedy(folder, tmp_path):
         "c.bin is HDF5, not events": (tmp_path / "c.bin", *roi, *time, "--order", "rows"),
         "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
         "--metadata, --order and --frames are for events": (folder / "dense.h5", *roi, "--frames", 100),
+        "--dataset is for frames in HDF5": (bare, *roi, "--dataset", "entry/other"),
         "files of a Timepix is not published": (tmp_path / "a.tpx.000", *roi, *time),
         "holds no entry/instrument/detector_1": (bare, "--metadata", folder / "qmap.hdf"),
     }

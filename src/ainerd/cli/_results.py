@@ -48,7 +48,8 @@ def replay(
         return
     for name, reason in failed.items():
         console.print(f"run {name} failed: {reason}", markup=False, highlight=False)
-    console.print(f"{len(outcomes)} analysed: {len(complete)} complete, {len(failed)} failed")
+    counts = f"{len(outcomes)} analysed: {len(complete)} complete, {len(failed)} failed"
+    console.print(counts if outcomes else "nothing to analyse: no exposure lacks a result with these parameters")
 
 
 def export(

@@ -57,7 +57,10 @@ def watch(
 
 def serve(
     directory: Annotated[Path | None, typer.Argument(help="Folder of the server, such as a copy.")] = None,
-    frames: Annotated[list[Path] | None, typer.Option(help="Folder that it may read; can be repeated.")] = None,
+    frames: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, file_okay=False, help="Folder that it may read; can be repeated."),
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the campaign's page in a browser.")] = False,
     config: Config = None,
 ) -> None:
