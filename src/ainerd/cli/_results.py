@@ -49,7 +49,7 @@ def replay(
     for name, reason in failed.items():
         console.print(f"run {name} failed: {reason}", markup=False, highlight=False)
     counts = f"{len(outcomes)} analysed: {len(complete)} complete, {len(failed)} failed"
-    console.print(counts if outcomes else "nothing to analyse: no exposure lacks a result with these parameters")
+    console.print(counts if outcomes else "nothing to analyse: each run that has ended and has frames has its results")
 
 
 def export(
